@@ -1,0 +1,1 @@
+"""mctool: answers questions about documents far longer than any model's window."""

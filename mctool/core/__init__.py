@@ -1,0 +1,1 @@
+"""What every floor shares: errors, configuration, records, and block arithmetic."""

@@ -1,0 +1,84 @@
+"""Settings of a run, as frozen values that refuse nonsense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mctool.core.errors import UsageError
+
+PositionMode = Literal["squeeze", "compact", "absolute"]
+LensName = Literal["lexical"]
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+@dataclass(frozen=True)
+class FocusConfig:
+    """How a working context is refocused.
+
+    Attributes:
+        w_max: Most tokens that the model may read: prompt, question and entries together.
+        cover_share: Part of the entry budget that the initial cover may take.
+        max_iterations: Most refocus iterations before the loop stops.
+        n_diff: Most actions (expansions and collapses) in one iteration.
+        tau_expand: An entry is expanded when its focus score is above this.
+        tau_collapse: An entry is collapsed when its focus score is below minus this.
+        cooldown: Iterations for which a node that was expanded may not be collapsed again, and the reverse.
+        narrow: Collapse, after the lens has settled, what does not pay.
+    """
+
+    w_max: int = 2048
+    cover_share: float = 0.5
+    max_iterations: int = 12
+    n_diff: int = 32
+    tau_expand: float = 0.1
+    tau_collapse: float = 0.1
+    cooldown: int = 2
+    narrow: bool = True
+
+    def __post_init__(self) -> None:
+        if self.w_max < 1:
+            raise UsageError(f"--w-max {self.w_max} is not a positive number of tokens")
+        if not 0.0 < self.cover_share <= 1.0:
+            raise UsageError(f"cover_share {self.cover_share} is not in (0, 1]")
+        if self.max_iterations < 1:
+            raise UsageError(f"--max-iterations {self.max_iterations} is less than 1")
+        if self.n_diff < 1:
+            raise UsageError(f"--n-diff {self.n_diff} is less than 1")
+        if self.tau_expand < 0 or self.tau_collapse < 0:
+            raise UsageError(f"--tau-expand {self.tau_expand} and --tau-collapse {self.tau_collapse} must not be negative")
+        if self.cooldown < 0:
+            raise UsageError(f"--cooldown {self.cooldown} is negative")
+
+
+@dataclass(frozen=True)
+class AskConfig:
+    """How a question is answered.
+
+    Attributes:
+        focus: The refocus loop.
+        positions: How entries get rotary positions.
+        max_new_tokens: Most tokens to generate; 0 gives focus and citations only.
+        temperature: 0 decodes greedily.
+        seed: Seed of sampling when ``temperature`` > 0.
+        lens: Which lens scores the entries.
+        path_glob: Only documents whose path matches are searched; None for all.
+    """
+
+    focus: FocusConfig = FocusConfig()
+    positions: PositionMode = "squeeze"
+    max_new_tokens: int = 96
+    temperature: float = 0.0
+    seed: int = 0
+    lens: LensName = "lexical"
+    path_glob: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.positions not in get_args(PositionMode):
+            raise UsageError(f"--positions {self.positions} is not one of {', '.join(get_args(PositionMode))}")
+        if self.lens not in get_args(LensName):
+            raise UsageError(f"--lens {self.lens} is not one of {', '.join(get_args(LensName))}")
+        if self.max_new_tokens < 0:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens} is negative")
+        if self.temperature < 0:
+            raise UsageError(f"--temperature {self.temperature} is negative")

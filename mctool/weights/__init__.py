@@ -1,0 +1,1 @@
+"""Trained weights and their cards, one folder for each base model."""
