@@ -1,8 +1,8 @@
 """Block and LOD arithmetic: which node covers which blocks.
 
-A *block* is K = 32 consecutive tokens of one document (the last block of a document may hold fewer). Blocks are numbered
-by a global **block id**: segment s owns the ids [s * SEGMENT_BLOCKS, (s + 1) * SEGMENT_BLOCKS), so that every LOD node
-lies within one segment. A **node** is a pair (lod, index):
+A *block* is K = 32 consecutive tokens of one document (the last block of a document may hold fewer). Blocks are
+numbered by a global **block id**: segment s owns the ids [s * SEGMENT_BLOCKS, (s + 1) * SEGMENT_BLOCKS), so that every
+LOD node lies within one segment. A **node** is a pair (lod, index):
 
 * LOD0, index b: the raw tokens of block b,
 * LOD1, index b: the gist of block b,
@@ -23,7 +23,7 @@ SEGMENT_BLOCKS = BLOCK_TOKENS ** (TOP_LOD - 1)
 
 def blocks_per_node(lod: int) -> int:
     """Number of block ids that a node of level ``lod`` covers; 1 for LOD0 and LOD1."""
-    return BLOCK_TOKENS ** max(lod - 1, 0)
+    return int(BLOCK_TOKENS ** max(lod - 1, 0))
 
 
 def node_of_block(block: int, lod: int) -> int:

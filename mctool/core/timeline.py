@@ -21,7 +21,7 @@ from mctool.core.blocks import BLOCK_TOKENS, blocks_per_node
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Timeline:
     """Where the live documents lie, in timeline order.
 
@@ -35,11 +35,21 @@ class Timeline:
 
     def __post_init__(self) -> None:
         if self.first_block.shape != self.n_tokens.shape or self.first_block.ndim != 1:
-            raise ValueError(f"first_block {self.first_block.shape} and n_tokens {self.n_tokens.shape} must be equal 1-D shapes")
+            raise ValueError(
+                f"first_block {self.first_block.shape} and n_tokens {self.n_tokens.shape} must be equal 1-D shapes"
+            )
         if len(self.n_tokens) and int(self.n_tokens.min()) < 1:
             raise ValueError("a live document holds at least one token")
+        if len(self.first_block) and int(self.first_block[0]) < 0:
+            raise ValueError(f"block ids begin at 0, not at {int(self.first_block[0])}")
         if np.any(self.first_block[1:] < self.end_block[:-1]):
             raise ValueError("documents overlap or are out of order")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Timeline):
+            return NotImplemented
+        same_blocks = np.array_equal(self.first_block, other.first_block)
+        return same_blocks and np.array_equal(self.n_tokens, other.n_tokens)
 
     @classmethod
     def of_documents(cls, extents: list[tuple[int, int]]) -> Timeline:
@@ -105,7 +115,8 @@ class Timeline:
         """Block ids of the live blocks with the given ranks in [0, total_blocks)."""
         rank = np.asarray(rank, dtype=np.int64)
         document = np.searchsorted(self.start_rank, rank, side="right") - 1
-        return self.first_block[document] + rank - self.start_rank[document]
+        blocks: IntArray = self.first_block[document] + rank - self.start_rank[document]
+        return blocks
 
     def document_of(self, block: npt.ArrayLike) -> IntArray:
         """Index into the live documents for each live block id; -1 for a block that is not live."""
@@ -136,6 +147,39 @@ class Timeline:
         counts = last - first + 1
         offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.unique(np.repeat(first, counts) + offsets)
+
+    def node_rank(self, lod: int, index: npt.ArrayLike) -> IntArray:
+        """Number of live nodes of a level (those of :meth:`nodes_at`) whose index is below each given one.
+
+        Args:
+            lod: One level.
+            index: Indices at that level, any shape; the nodes need not be live.
+        """
+        span = blocks_per_node(lod)
+        index = np.asarray(index, dtype=np.int64)
+        if not len(self.first_block):
+            return np.zeros_like(index)
+        first, last = self.first_block // span, (self.end_block - 1) // span
+        counts = last - first + 1
+        counts[1:] -= first[1:] == last[:-1]  # a node that two documents share counts for the earlier one
+        nodes_before = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        begun = np.searchsorted(first, index, side="left")
+        beyond = np.maximum(last[np.maximum(begun - 1, 0)] + 1 - index, 0)
+        return nodes_before[begun] - np.where(begun > 0, beyond, 0)
+
+    def n_nodes(self, lod: int) -> int:
+        """Number of live nodes of a level, without listing them."""
+        return int(self.node_rank(lod, self.end_block[-1] // blocks_per_node(lod) + 1)) if len(self.end_block) else 0
+
+    def n_children(self, lod: npt.ArrayLike, index: npt.ArrayLike) -> IntArray:
+        """Number of live children of each node (lod, index) of level >= 1; 1 for a live LOD1 node."""
+        lod, index = np.broadcast_arrays(np.asarray(lod, np.int64), np.asarray(index, np.int64))
+        counts = self.live_blocks_of(lod, index)
+        for level in range(2, int(lod.max(initial=1)) + 1):
+            here = lod == level
+            first = index[here] * BLOCK_TOKENS
+            counts[here] = self.node_rank(level - 1, first + BLOCK_TOKENS) - self.node_rank(level - 1, first)
+        return counts
 
     def children(self, lod: int, index: int) -> IntArray:
         """Indices at level ``lod`` - 1 of the live children of a node of level >= 1, ascending."""

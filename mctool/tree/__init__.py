@@ -1,0 +1,31 @@
+"""The MegaContext Tree on disk: everything ever ingested, append-only. FORMAT.md describes the files."""
+
+from mctool.tree.access import AccessCount
+from mctool.tree.fingerprint import Fingerprint
+from mctool.tree.gists import GistBuilder
+from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
+from mctool.tree.rows import Document, DocumentMeta, Ingest
+from mctool.tree.segments import CODEC
+from mctool.tree.tree import TextSpan, Tree
+from mctool.tree.verify import Damage, verify_tree
+from mctool.tree.writer import TreeWriter, open_writer
+
+__all__ = [
+    "CODEC",
+    "FORMAT_VERSION",
+    "TREE_NAME",
+    "AccessCount",
+    "Damage",
+    "Document",
+    "DocumentMeta",
+    "Fingerprint",
+    "GistBuilder",
+    "Ingest",
+    "Layout",
+    "TextSpan",
+    "Tree",
+    "TreeWriter",
+    "find_tree",
+    "open_writer",
+    "verify_tree",
+]

@@ -1,0 +1,106 @@
+"""The one place where transformers is imported: configurations and model classes.
+
+transformers says nothing meanwhile, neither warnings nor progress bars: what matters is raised.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, dtype, float32
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.utils import logging
+
+from mctool.core.errors import MismatchError
+
+_NEEDED_ARGUMENTS = ("inputs_embeds", "position_ids", "attention_mask", "past_key_values", "logits_to_keep")
+_OTHER_MODEL = "use a causal language model with rotary positions, such as the default one"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def read_config(directory: Path) -> PreTrainedConfig:
+    """The configuration of the model in ``directory``, once it is known that the model can be used.
+
+    Raises:
+        MismatchError: The model is unknown to transformers, is not a causal LM with rotary positions that takes
+            embeddings and positions, or is quantised.
+    """
+    try:
+        with _quiet():
+            config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise MismatchError(f"cannot read the configuration in {directory}: {reason}", _OTHER_MODEL) from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise MismatchError(f"{directory} holds a {config.model_type} model, which is not a causal LM", _OTHER_MODEL)
+    if not getattr(config.get_text_config(), "rope_parameters", None):
+        raise MismatchError(f"the {config.model_type} model in {directory} has no rotary positions", _OTHER_MODEL)
+    if getattr(config, "quantization_config", None):
+        raise MismatchError(
+            f"the model in {directory} is quantised", "use the weights before quantisation, or a .gguf file"
+        )
+    taken = inspect.signature(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].forward).parameters
+    lacking = [name for name in _NEEDED_ARGUMENTS if name not in taken]
+    if lacking:
+        raise MismatchError(
+            f"the {config.model_type} model in {directory} does not take {', '.join(lacking)}", _OTHER_MODEL
+        )
+    return config
+
+
+def make_model(config: PreTrainedConfig, tensors: dict[str, Tensor], dtype: dtype) -> PreTrainedModel:
+    """The model of a configuration with the given weights, on the CPU.
+
+    Raises:
+        MismatchError: The weights do not fit the configuration.
+    """
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    try:
+        with _quiet():
+            model, loading = model_class.from_pretrained(
+                None, config=config, state_dict=tensors, dtype=dtype, output_loading_info=True
+            )
+    except (RuntimeError, ValueError) as error:
+        raise MismatchError(f"the weights do not fit config.json: {error}", "get the model again") from error
+    if missing := sorted(loading["missing_keys"]):
+        raise MismatchError(f"the weights lack {len(missing)} tensors, first {missing[0]}", "get the model again")
+    return model
+
+
+def read_gguf(path: Path, directory: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights of a GGUF file by their Hugging Face names; writes configuration and tokenizer to ``directory``.
+
+    Raises:
+        MismatchError: transformers cannot read this kind of model.
+    """
+    try:
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=float32)
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    except (ValueError, KeyError, NotImplementedError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise MismatchError(f"transformers cannot read {path}: {reason}", _OTHER_MODEL) from error
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config  # the weights are written dequantised
+    model.config.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    tied = set(model.all_tied_weights_keys)
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items() if name not in tied}

@@ -1,0 +1,77 @@
+"""What a name alone says: reasons to skip a file or a directory without opening it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePath
+
+PRIVATE_NAMES = frozenset({".git", ".hg", ".svn", ".bzr", ".jj", ".mctool"})
+"""Storage of version control and of mctool itself. Nobody takes it for text, so it is left out without a word."""
+
+BINARY = "binary"
+EMPTY = "empty"
+GENERATED = "generated code"
+MINIFIED = "minified"
+NOT_REGULAR = "not a regular file"
+PDF = "PDF needs a reader that this version does not have"
+
+_ARCHIVE = "archive; unpack it and ingest the files"
+_CACHE = "cache of a tool"
+_INSTALLED = "installed packages"
+_VENDORED = "vendored code"
+
+
+def _table(reason: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), reason)
+
+
+_DIRECTORIES = {
+    **_table(_INSTALLED, "node_modules bower_components site-packages"),
+    **_table(_VENDORED, "vendor third_party _vendor"),
+    **_table(_CACHE, "__pycache__ .tox .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .ipynb_checkpoints"),
+}
+
+_SYSTEM_FILES = _table("file of the operating system", ".DS_Store .localized Thumbs.db desktop.ini")
+
+_LOCK_FILES = _table(
+    "lock file",
+    "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml bun.lock deno.lock poetry.lock pdm.lock uv.lock "
+    "Pipfile.lock Cargo.lock composer.lock Gemfile.lock flake.lock go.sum go.work.sum",
+)
+
+_SUFFIXES = {
+    **{
+        f".{format_name.lower()}": f"{format_name} needs a reader that this version does not have"
+        for format_name in ("EPUB", "MOBI", "AZW3", "DJVU", "DOC", "DOCX", "ODT", "RTF", "PPT", "PPTX", "XLS", "XLSX")
+    },
+    ".pdf": PDF,
+    **_table(_ARCHIVE, ".zip .tar .tgz .gz .bz2 .xz .zst .7z .rar .jar .whl"),
+    **_table(BINARY, ".png .jpg .jpeg .gif .bmp .ico .webp .avif .heic .tif .tiff .psd .mp3 .m4a .ogg .flac .wav"),
+    **_table(BINARY, ".mp4 .mkv .mov .avi .webm .woff .woff2 .ttf .otf .eot .exe .dll .so .dylib .o .a .pyc .class"),
+    **_table(BINARY, ".wasm .sqlite .sqlite3 .db .npy .npz .parquet .safetensors .gguf .onnx .iso .dmg"),
+}
+
+
+def directory_reason(name: str) -> str | None:
+    """Why a directory below the source is not entered, going by its name; None if it is."""
+    return _DIRECTORIES.get(name)
+
+
+def holds_virtual_environment(names: Iterable[str]) -> bool:
+    """Whether a directory with these names in it is a Python virtual environment."""
+    return "pyvenv.cfg" in names
+
+
+def file_reason(name: str, named: bool) -> str | None:
+    """Why a file is not read, going by its name; None if it is.
+
+    Args:
+        name: Name of the file without directories.
+        named: The user named the file, so that only what cannot be read as text is a reason.
+    """
+    unreadable = _SUFFIXES.get(PurePath(name).suffix.lower())
+    if named or unreadable:
+        return unreadable
+    if name.endswith((".min.js", ".min.css")):
+        return MINIFIED
+    return _SYSTEM_FILES.get(name) or _LOCK_FILES.get(name)

@@ -1,0 +1,94 @@
+"""Mutation access counts: how often focus expanded, collapsed or cited each node.
+
+They live in a file of their own, so that asking never waits for an ingest.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+
+from mctool.core.errors import ResourceError, TreeBusyError
+from mctool.tree.failures import is_read_only, sqlite_failures
+from mctool.tree.layout import Layout
+
+Node = tuple[int, int]
+WAIT_S = 2.0
+_SCHEMA = """CREATE TABLE IF NOT EXISTS access (
+    lod INTEGER, "index" INTEGER, expanded INTEGER NOT NULL, collapsed INTEGER NOT NULL, cited INTEGER NOT NULL,
+    PRIMARY KEY (lod, "index")) WITHOUT ROWID"""
+_ADD = """INSERT INTO access VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    expanded = expanded + excluded.expanded,
+    collapsed = collapsed + excluded.collapsed,
+    cited = cited + excluded.cited"""
+
+
+@dataclass(frozen=True)
+class AccessCount:
+    """How often one node (lod, index) was touched."""
+
+    lod: int
+    index: int
+    expanded: int
+    collapsed: int
+    cited: int
+
+
+def record_access(
+    layout: Layout, expanded: Iterable[Node] = (), collapsed: Iterable[Node] = (), cited: Iterable[Node] = ()
+) -> bool:
+    """Add one to the count of each node, as often as it is given.
+
+    Returns:
+        False when the counts cannot be kept because the tree is read-only, its disk is full or others keep it busy.
+
+    Raises:
+        TreeDamagedError: The file of counts is damaged.
+    """
+    counts = [Counter(nodes) for nodes in (expanded, collapsed, cited)]
+    touched = sorted(counts[0].keys() | counts[1].keys() | counts[2].keys())
+    rows = [(int(lod), int(index), *(count[lod, index] for count in counts)) for lod, index in touched]
+    if not rows:
+        return True
+    try:
+        with sqlite_failures(layout.access):
+            connection = sqlite3.connect(layout.access, timeout=WAIT_S, isolation_level=None)
+            with closing(connection):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(_SCHEMA)
+                connection.executemany(_ADD, rows)
+                connection.execute("COMMIT")
+    except (ResourceError, TreeBusyError):
+        return False
+    return True
+
+
+def read_access_counts(layout: Layout) -> list[AccessCount]:
+    """All counts, the most often touched nodes first; empty when nothing was ever recorded.
+
+    Raises:
+        TreeDamagedError: The file of counts is damaged.
+    """
+    if not layout.access.is_file():
+        return []
+    uri = layout.access.absolute().as_uri()
+    with sqlite_failures(layout.access):
+        try:
+            return _query(f"{uri}?mode=ro")
+        except sqlite3.OperationalError as error:
+            if not is_read_only(error):
+                raise
+            return _query(f"{uri}?immutable=1")
+
+
+def _query(uri: str) -> list[AccessCount]:
+    order = 'expanded + collapsed + cited DESC, lod, "index"'
+    with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_S)) as connection:
+        # A process that died while it made the file leaves it without its table.
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'access'").fetchone() is None:
+            return []
+        return [AccessCount(*row) for row in connection.execute(f"SELECT * FROM access ORDER BY {order}")]

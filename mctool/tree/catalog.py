@@ -1,0 +1,275 @@
+"""The SQLite catalog: what the tree holds, and the one commit point and the lock of every ingest."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from mctool.core.blocks import BLOCK_TOKENS
+from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
+from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
+from mctool.tree.fingerprint import Fingerprint
+from mctool.tree.layout import FORMAT_VERSION, Layout
+from mctool.tree.rows import Changes, Document, Ingest, Segment, StoredDocument
+
+READER_WAIT_S = 10.0
+"""How long a reader waits while SQLite recovers or checkpoints; writers never block readers for longer than that."""
+
+WRITER_WAIT_S = 0.2
+"""Long enough to outlast the checkpoint of a writer that has just finished, short enough to be told at once."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE ingests (
+    id INTEGER PRIMARY KEY, started_at TEXT NOT NULL, seconds REAL NOT NULL, sources TEXT NOT NULL,
+    version TEXT NOT NULL, added INTEGER NOT NULL, updated INTEGER NOT NULL, unchanged INTEGER NOT NULL,
+    retired INTEGER NOT NULL, skipped INTEGER NOT NULL, tokens_added INTEGER NOT NULL);
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, encoding TEXT NOT NULL, first_block INTEGER NOT NULL UNIQUE,
+    n_blocks INTEGER NOT NULL, n_tokens INTEGER NOT NULL, n_chars INTEGER NOT NULL, n_lines INTEGER NOT NULL,
+    added_by INTEGER NOT NULL REFERENCES ingests(id), retired_by INTEGER REFERENCES ingests(id));
+CREATE UNIQUE INDEX live_path ON documents(path) WHERE retired_by IS NULL;
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, n_blocks INTEGER NOT NULL,
+    revision INTEGER NOT NULL, files TEXT NOT NULL);
+"""
+_DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
+_N_DOCUMENT = len(fields(Document))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The catalog as of one commit: live documents in timeline order, segments and ingests by number."""
+
+    fingerprint: Fingerprint
+    generation: int
+    documents: list[Document]
+    segments: list[Segment]
+    history: list[Ingest]
+
+
+def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
+    """Make the empty catalog of a new tree, in one transaction.
+
+    Raises:
+        UsageError: There is a tree already.
+        TreeDamagedError: There are segments but no catalog.
+        ResourceError: The place cannot be written.
+    """
+    if not layout.catalog.exists() and _has_segments(layout):
+        raise _catalog_missing(layout)
+    with write_failures(layout.root):
+        layout.segments.mkdir(parents=True, exist_ok=True)
+    with sqlite_failures(layout.catalog), closing(_connect_writer(layout)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if _is_initialised(connection):
+            raise UsageError(f"{layout.root} is already a tree", "ingest into it, or name another place with --tree")
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        meta = {"format": str(FORMAT_VERSION), "generation": "0", "fingerprint": json.dumps(fingerprint.to_json())}
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        connection.execute("COMMIT")
+
+
+def read_snapshot(layout: Layout) -> Snapshot:
+    """Read the state of the last commit. Works on a read-only file system too.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeDamagedError: The catalog is missing or cannot be understood.
+        MismatchError: A newer mctool made the tree.
+    """
+    with open_reader(layout) as connection:
+        return snapshot_of(connection, layout)
+
+
+@contextmanager
+def open_reader(layout: Layout) -> Iterator[sqlite3.Connection]:
+    """A read-only connection in one read transaction, so that all queries see the same commit.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeDamagedError: The catalog is missing or damaged.
+    """
+    _require_catalog(layout)
+    with sqlite_failures(layout.catalog):
+        try:
+            connection = _connect_reader(layout, "mode=ro")
+        except sqlite3.OperationalError as error:
+            # A WAL database on a read-only disk cannot make its shared memory file. It is safe to read it as
+            # unchanging as long as no write-ahead log waits to be merged.
+            log = layout.catalog.with_name(layout.catalog.name + "-wal")
+            if not is_read_only(error) or (log.exists() and log.stat().st_size):
+                raise
+            connection = _connect_reader(layout, "immutable=1")
+        with closing(connection):
+            yield connection
+
+
+def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
+    """Read the live part of the catalog through an open connection."""
+    try:
+        fingerprint, generation = _read_meta(connection, layout)
+        documents = connection.execute(
+            f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE retired_by IS NULL ORDER BY first_block"
+        )
+        return Snapshot(
+            fingerprint=fingerprint,
+            generation=generation,
+            documents=[Document(*row) for row in documents],
+            segments=[_segment(row) for row in connection.execute("SELECT * FROM segments ORDER BY number")],
+            history=[_ingest(row) for row in connection.execute("SELECT * FROM ingests ORDER BY id")],
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise TreeDamagedError(f"{layout.catalog} holds a row that makes no sense: {error}", REINGEST) from error
+
+
+def read_stored_documents(connection: sqlite3.Connection) -> list[StoredDocument]:
+    """All documents, live and retired, by first block."""
+    rows = connection.execute(f"SELECT {_DOCUMENT_COLUMNS}, added_by, retired_by FROM documents ORDER BY first_block")
+    return [StoredDocument(Document(*row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
+
+
+class CatalogWriter:
+    """The write lock of a tree, from construction until ``commit`` or ``close``.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeBusyError: Another process holds the lock.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        _require_catalog(layout)
+        with sqlite_failures(layout.catalog):
+            self._connection = _connect_writer(layout)
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self.snapshot = snapshot_of(self._connection, layout)
+                self.next_document = self._next_id("documents")
+                self.next_ingest = self._next_id("ingests")
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def commit(self, changes: Changes) -> int:
+        """Write all changes and make them durable, as one transaction.
+
+        Returns:
+            The new generation.
+        """
+        generation = self.snapshot.generation + 1
+        with sqlite_failures(self._layout.catalog):
+            write, ingest = self._connection.execute, changes.ingest
+            many = self._connection.executemany
+            row = {**vars(ingest), "sources": json.dumps(ingest.sources)}
+            write(f"INSERT INTO ingests VALUES ({_marks(len(row))})", tuple(row.values()))
+            many("UPDATE documents SET retired_by = ? WHERE id = ?", [(ingest.id, old) for old in changes.retired])
+            many("UPDATE documents SET size = ?, mtime_ns = ? WHERE id = ?", [(s, m, i) for i, s, m in changes.touched])
+            many(
+                f"INSERT INTO documents VALUES ({_marks(_N_DOCUMENT + 2)})",
+                [(*astuple(document), ingest.id, None) for document in changes.added],
+            )
+            many(
+                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
+                [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in changes.segments],
+            )
+            write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
+            write("COMMIT")
+        return generation
+
+    def close(self) -> None:
+        """Release the lock; what was not committed is rolled back."""
+        with sqlite_failures(self._layout.catalog):
+            self._connection.close()
+
+    def _next_id(self, table: str) -> int:
+        (last,) = self._connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
+        return int(last) + 1
+
+
+def _connect_writer(layout: Layout) -> sqlite3.Connection:
+    connection = sqlite3.connect(layout.catalog, timeout=WRITER_WAIT_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_reader(layout: Layout, options: str) -> sqlite3.Connection:
+    uri = f"{layout.catalog.absolute().as_uri()}?{options}"
+    connection = sqlite3.connect(uri, uri=True, timeout=READER_WAIT_S, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # BEGIN alone takes no snapshot yet
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerprint, int]:
+    if not _is_initialised(connection):
+        if _has_segments(layout):
+            raise _catalog_missing(layout)
+        raise TreeNotFoundError(f"{layout.root} holds no finished tree", "make one with `mctool ingest`")
+    meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    version = int(meta["format"])
+    if version > FORMAT_VERSION:
+        raise MismatchError(
+            f"{layout.root} has format {version}, this mctool reads up to format {FORMAT_VERSION}",
+            "upgrade with `pip install -U mctool`",
+        )
+    fingerprint = Fingerprint.from_json(json.loads(meta["fingerprint"]))
+    if fingerprint.block_tokens != BLOCK_TOKENS:
+        raise MismatchError(
+            f"{layout.root} has blocks of {fingerprint.block_tokens} tokens, this mctool uses {BLOCK_TOKENS}",
+            "ingest the sources into a new tree (--tree PATH)",
+        )
+    return fingerprint, int(meta["generation"])
+
+
+def _is_initialised(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+
+
+def _require_catalog(layout: Layout) -> None:
+    if layout.catalog.is_file():
+        return
+    if _has_segments(layout):
+        raise _catalog_missing(layout)
+    raise TreeNotFoundError(f"there is no tree at {layout.root}", "make one with `mctool ingest`")
+
+
+def _has_segments(layout: Layout) -> bool:
+    return layout.segments.is_dir() and any(not entry.name.startswith(".") for entry in layout.segments.iterdir())
+
+
+def _catalog_missing(layout: Layout) -> TreeDamagedError:
+    return TreeDamagedError(
+        f"{layout.root} holds segments but no catalog", f"restore {layout.catalog.name}, or ingest into a new tree"
+    )
+
+
+def _segment(row: tuple[Any, ...]) -> Segment:
+    number, name, n_blocks, revision, files = row
+    checksums = {path: (int(size), str(digest)) for path, (size, digest) in json.loads(files).items()}
+    return Segment(number, name, n_blocks, revision, checksums)
+
+
+def _ingest(row: tuple[Any, ...]) -> Ingest:
+    values = list(row)
+    values[3] = json.loads(row[3])
+    return Ingest(*values)
+
+
+def _marks(n: int) -> str:
+    return ", ".join("?" * n)

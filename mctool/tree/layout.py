@@ -1,0 +1,84 @@
+"""Every path and array name of a tree on disk, once; FORMAT.md beside this file describes them in prose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FORMAT_VERSION = 1
+"""Version of the on-disk format. It grows when an older mctool could misread what a newer one writes."""
+
+TREE_NAME = ".mctool"
+
+LOD0 = "lod0"
+LOD1 = "lod1"
+TEXT = "text"
+BYTE_START = "byte_start"
+CHAR_START = "char_start"
+LINE_START = "line_start"
+TEXT_ARRAYS = (TEXT, BYTE_START, CHAR_START, LINE_START)
+
+
+def lod_array(lod: int) -> str:
+    """Name of the array of a level within its group: ``lod1`` of a segment, ``lod2`` and up of its parents."""
+    return f"lod{lod}"
+
+
+def parents_group(revision: int) -> str:
+    """Name of the group, within a segment, that holds LOD2 and up as of a revision."""
+    return f"parents-{revision}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of the tree at ``root`` lie."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        """SQLite catalog: the truth about what the tree holds."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def access(self) -> Path:
+        """SQLite file of mutation access counts."""
+        return self.root / "access.sqlite"
+
+    @property
+    def segments(self) -> Path:
+        """Directory of the segments. Readers and the removal of old revisions lock it against each other."""
+        return self.root / "segments"
+
+    @property
+    def lexical(self) -> Path:
+        """Directory of the lexical index, derived from the segments."""
+        return self.root / "lexical"
+
+    def segment(self, name: str) -> Path:
+        """Directory of one sealed segment: a Zarr v3 group."""
+        return self.segments / name
+
+    def unsealed(self, name: str) -> Path:
+        """Where a segment or a revision is written before it is renamed into place."""
+        return self.segments / f".writing-{name}"
+
+    @staticmethod
+    def segment_name(number: int, digest: str) -> str:
+        """Directory name of segment ``number`` whose content has the sha256 ``digest``."""
+        return f"{number:06d}-{digest[:12]}"
+
+    @staticmethod
+    def manifest(segment: Path) -> Path:
+        """Checksums of a sealed segment as it was first written; lets a later ingest adopt it."""
+        return segment / "manifest.json"
+
+
+def find_tree(start: Path) -> Path | None:
+    """The nearest tree at or above ``start``, as git finds ``.git``; None when there is none."""
+    start = start.absolute()
+    for place in (start, *start.parents):
+        layout = Layout(place / TREE_NAME)
+        if layout.catalog.is_file() or layout.segments.is_dir():
+            return layout.root
+    return None
