@@ -9,6 +9,8 @@ TRAINING_LINES = [
     "def read_lines(path):\n    with open(path) as file:\n        return [line.rstrip() for line in file]\n",
     "Grüße aus Köln: naïve café façades, 東京の夜, Ελληνικά и кириллица 🙂🙂.",
     "    indented = {'key': 12345, 'other': [1, 2, 3]}\n\n\treturn indented  # two spaces",
+    "Every morning the harbour master counted boats, checked their papers and noted weather, wind and tide.",
+    "class Harbour(Place):\n    def __init__(self, name: str, boats: int = 0) -> None:\n        self.name = name\n",
     "She asked the captain where the ship had gone, and the captain said that the ship had gone north.",
 ]
 

@@ -46,7 +46,9 @@ class FocusConfig:
         if self.n_diff < 1:
             raise UsageError(f"--n-diff {self.n_diff} is less than 1")
         if self.tau_expand < 0 or self.tau_collapse < 0:
-            raise UsageError(f"--tau-expand {self.tau_expand} and --tau-collapse {self.tau_collapse} must not be negative")
+            raise UsageError(
+                f"--tau-expand {self.tau_expand} and --tau-collapse {self.tau_collapse} must not be negative"
+            )
         if self.cooldown < 0:
             raise UsageError(f"--cooldown {self.cooldown} is negative")
 

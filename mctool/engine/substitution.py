@@ -39,8 +39,6 @@ HORIZONS: Mapping[str, int] = {"narrative": 64, "expository": 64, "agent": 96, "
 GAP_TOKENS = 96
 """Raw tokens between the replaced blocks and the place ``gap``."""
 
-PLACES: tuple[Place, ...]
-Place = Literal["hard", "gap"]
 Variant = Literal["full", "drop", "mean", "rarest", "gist", "wrong"]
 PLACES = ("hard", "gap")
 VARIANTS: tuple[Variant, ...] = ("full", "drop", "mean", "rarest", "gist", "wrong")

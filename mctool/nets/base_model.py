@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,13 +74,11 @@ class BaseModel:
         """
         place = choose_device(device)
         number_type = choose_dtype(dtype, place)
-        with gc_paused(), _out_of_memory(), ThreadPoolExecutor(1) as pool:
-            weights = pool.submit(read_tensors, files, number_type)
-            # Imported here, so that the weights are read meanwhile.
-            from mctool.nets.hugging_face import make_model, read_config
+        with gc_paused(), _out_of_memory():
+            from mctool.nets.hugging_face import make_model, read_config  # over a second of imports
 
             config = read_config(files.directory)
-            model = make_model(config, weights.result(), number_type).to(place)
+            model = make_model(config, read_tensors(files, number_type), number_type).to(place)
         return cls(files.name, model, _end_ids(files, config))
 
     def embed(self, ids: Tensor | npt.ArrayLike) -> Tensor:

@@ -45,7 +45,7 @@ class GistNetConfig:
     head_width: int = 64
     child_mlp_ratio: int = 2
     slot_mlp_ratio: int = 6
-    sharpness: float = 4.0
+    sharpness: float = 16.0
 
     def __post_init__(self) -> None:
         for name in ("width", "head_width", "child_mlp_ratio", "slot_mlp_ratio", "sharpness"):

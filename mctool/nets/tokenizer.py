@@ -6,7 +6,6 @@ This module imports neither torch nor transformers.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,8 +23,6 @@ PIECE_CHARS = 1 << 16
 
 PIECES_PER_BATCH = 16
 """Pieces that are encoded at once on all cores; bounds the memory."""
-
-_LINE_START = re.compile(r"(?<=\S\n)(?=\S)")
 
 
 class TextTokenizer:
@@ -143,17 +140,21 @@ def _pieces(text: str) -> Iterator[str]:
     """Cut ``text`` into pieces of at most PIECE_CHARS, at a line end where there is one."""
     start = 0
     while len(text) - start > PIECE_CHARS:
-        limit = start + PIECE_CHARS
-        cut = _last_line_start(text, start, limit) or text.rfind("\n", start, limit) + 1 or limit
+        cut = _best_cut(text, start, start + PIECE_CHARS)
         yield text[start:cut]
         start = cut
     if start < len(text):
         yield text[start:]
 
 
-def _last_line_start(text: str, start: int, limit: int) -> int | None:
-    """The last good place to cut in the last eighth of [start, limit); None if there is none."""
-    cut = None
-    for match in _LINE_START.finditer(text, limit - (limit - start) // 8, limit):
-        cut = match.start()
-    return cut
+def _best_cut(text: str, start: int, limit: int) -> int:
+    """Where to end a piece that begins at ``start``: in (start, limit], before the end of the text.
+
+    The last line end that has no other white space beside it, else the last line end, else ``limit``.
+    """
+    last = line_end = text.rfind("\n", start + 1, limit)
+    while line_end >= 0:
+        if not text[line_end - 1].isspace() and not text[line_end + 1].isspace():
+            return line_end + 1
+        line_end = text.rfind("\n", start + 1, line_end)
+    return last + 1 if last >= 0 else limit

@@ -1,0 +1,1 @@
+"""Records become Rich renderables: no printing, no reading of trees."""

@@ -4,6 +4,7 @@ from mctool.tree.access import AccessCount
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistBuilder
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
+from mctool.tree.lexical import LexicalIndex, check_lexical
 from mctool.tree.rows import Document, DocumentMeta, Ingest
 from mctool.tree.segments import CODEC
 from mctool.tree.tree import TextSpan, Tree
@@ -22,9 +23,11 @@ __all__ = [
     "GistBuilder",
     "Ingest",
     "Layout",
+    "LexicalIndex",
     "TextSpan",
     "Tree",
     "TreeWriter",
+    "check_lexical",
     "find_tree",
     "open_writer",
     "verify_tree",

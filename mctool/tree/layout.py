@@ -55,6 +55,16 @@ class Layout:
         """Directory of the lexical index, derived from the segments."""
         return self.root / "lexical"
 
+    @property
+    def lexical_index(self) -> Path:
+        """Directory of the tantivy index."""
+        return self.lexical / "index"
+
+    @property
+    def lexical_stamp(self) -> Path:
+        """What the lexical index belongs to, as JSON."""
+        return self.lexical / "stamp.json"
+
     def segment(self, name: str) -> Path:
         """Directory of one sealed segment: a Zarr v3 group."""
         return self.segments / name

@@ -23,6 +23,7 @@ from mctool.tree.content import IdArray, IntArray, SegmentBuffer, SegmentContent
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray, GistBuilder, build_leaves, build_parents
 from mctool.tree.layout import Layout
+from mctool.tree.lexical import LexicalWriter
 from mctool.tree.locks import no_readers
 from mctool.tree.rows import Changes, Document, DocumentMeta, Ingest, Segment
 from mctool.tree.segment_reader import SegmentReader
@@ -90,6 +91,7 @@ class TreeWriter:
         self._next_number = max((segment.number for segment in catalog.snapshot.segments), default=-1) + 1
         self._buffer = SegmentBuffer()
         self._done_blocks = 0
+        self._lexical = LexicalWriter(layout, catalog.snapshot.generation, self.documents)
         self._open = True
         self._intact = True
 
@@ -98,6 +100,11 @@ class TreeWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def index_was_stale(self) -> bool:
+        """Whether the lexical index had to be made anew; a commit then stores it even when nothing else changed."""
+        return self._lexical.is_stale
 
     @property
     def tokens_added(self) -> int:
@@ -146,6 +153,8 @@ class TreeWriter:
             rest = rest[room:]
             if not self._buffer.room:
                 self._seal()
+        with self._timed_write():
+            self._lexical.add(document, [text.decode() for text in blocks.texts])
         self._intact = True
         self.added.append(document)
         self._live[document.path] = document
@@ -204,7 +213,9 @@ class TreeWriter:
         retired = [document.id for document in self._retired]
         with self._timed_write():
             changes = Changes(ingest, self.added, retired, list(self._touched.values()), segments)
+            self._lexical.prepare()
             generation = self._catalog.commit(changes)
+            self._lexical.finish(generation)
             self._clean_up(segments)
             self.close()
         return generation

@@ -1,4 +1,5 @@
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def test_starts_tile_the_text(tokenizer, text):
         assert (np.diff(starts) >= 0).all()
         assert starts[-1] <= len(text)
     # Where a token begins and ends with whole characters, its part of the text is what it decodes to.
-    parts = [text[a:b] for a, b in zip(starts.tolist(), [*starts.tolist()[1:], len(text)], strict=True)]
+    edges = [*starts.tolist(), len(text)]
+    parts = [text[start:end] for start, end in pairwise(edges)] if text else []
     assert "".join(parts) == text
     for token, part in zip(ids.tolist(), parts, strict=True):
         decoded = tokenizer.decode([token])

@@ -1,0 +1,136 @@
+"""The program: its commands, and the one place where errors end.
+
+Command functions import what they need when they run, so that ``--help`` and ``--version`` answer at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mctool.cli.config_files import read_defaults
+from mctool.cli.ingest import ingest
+from mctool.cli.models import models
+from mctool.cli.options import DebugOption, Invocation
+from mctool.cli.verify import verify
+from mctool.core.errors import MctoolError, ResourceError, UsageError
+from mctool.version import __version__
+
+PROGRAM = "mctool"
+INTERRUPTED = 130
+_COMPLETION = "_MCTOOL_COMPLETE"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Ask questions about whole books and whole codebases, and get answers with citations.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command()(ingest)
+app.add_typer(models, name="models")
+app.command()(verify)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Ask questions about whole books and whole codebases, and get answers with citations."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: Arguments without the name of the program; None for those of the process.
+
+    Returns:
+        The exit code; see :mod:`mctool.core.errors`.
+    """
+    invocation = Invocation()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file name that is not Unicode must not end the program
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv, invocation)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _close_output()
+        return 0
+    except Exception as error:  # noqa: BLE001  (the one place where errors end)
+        return _tell(error, invocation.debug)
+    return code
+
+
+def _run(argv: list[str], invocation: Invocation) -> int:
+    """Parse the arguments and run the command; errors pass through, which click's own ``main`` would print."""
+    command = typer.main.get_command(app)
+    if _COMPLETION in os.environ:
+        command.main(argv, PROGRAM)
+    try:
+        defaults = read_defaults(command, Path.cwd())
+        with command.make_context(PROGRAM, list(argv), obj=invocation, default_map=defaults) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _tell(error: Exception, debug: bool) -> int:
+    """Print one line, or the traceback, on stderr; return the exit code."""
+    told = _told(error)
+    if debug:
+        traceback.print_exception(error)
+    if told is None:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "" if debug else "; this is a bug: run again with --debug and report what it prints"
+        sys.stderr.write(f"{PROGRAM}: internal error: {what}{hint}\n")
+        return MctoolError.exit_code
+    if str(told):  # help instead of a command has been printed already
+        sys.stderr.write(f"{PROGRAM}: {' '.join(str(told).split())}\n")
+    return told.exit_code
+
+
+def _told(error: Exception) -> MctoolError | None:
+    """The error as one whose message is meant for the user; None for a bug."""
+    if isinstance(error, MctoolError):
+        return error
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        message = error.format_message().rstrip(".")
+        return UsageError(message, message and f"see `{context.command_path if context else PROGRAM} --help`")
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is how torch says it
+        return ResourceError("out of memory; nothing that was committed is lost", "close other programs and run again")
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return ResourceError(f"no room on the disk: {error}", "free some disk space and run again")
+    return None
+
+
+def _close_output() -> None:
+    """Nobody reads stdout any more: let what is still buffered go nowhere, without a message when Python ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return

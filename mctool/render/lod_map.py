@@ -1,0 +1,271 @@
+"""The LOD map: the whole timeline on one line, as finely as the working context shows each part of it.
+
+Each cell is an equal share of the tokens. Its glyph tells the finest level of detail shown there, so that the map reads
+without colour; its colour tells the focus score.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.style import Style
+from rich.text import Text
+
+from mctool.core.blocks import BLOCK_TOKENS, TOP_LOD
+from mctool.core.records import FocusEntry, FocusIteration
+from mctool.render.labels import Hooks, Label, place_labels
+from mctool.render.lod_cells import (
+    Cell,
+    Change,
+    RawRun,
+    cell_of,
+    cut_into_cells,
+    find_boundaries,
+    find_changes,
+    find_raw_runs,
+    total_tokens,
+)
+from mctool.render.safe_text import fit_end, fit_start, safe_line
+
+LineRange = Callable[[int, int], tuple[int, int]]
+"""(start_token, end_token) of a run within one document -> its first and last line, from 1, inclusive."""
+
+MAX_LANES = 8
+"""Most raw runs that get a lane of their own: those with the highest scores."""
+
+MAX_LABELS = 8
+MAX_LABEL_ROWS = 3
+NARROWEST_LANE = 8
+WIDEST_LANE = 48
+
+# All colours are readable on light and on dark backgrounds.
+_SCORE_RAMP = (Style(color="#a08000"), Style(color="#cb6a16"), Style(color="#dc322f"))
+_BELOW_ZERO = Style(color="#5f87af")
+_PLAIN = Style(color="#839496")
+_SPENT = Style(color="#2aa198")
+_ALARM = Style(color="#dc322f", bold=True)
+_BOLD = Style(bold=True)
+_EXPANDED = Style(color="#dc322f", bold=True)
+_COLLAPSED = Style(color="#5f87af", bold=True)
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """The characters of a map; ``lods`` has one for each level, the finest first."""
+
+    lods: str
+    both: str
+    rule: str
+    boundary: str
+    spent: str
+    left: str
+    hooks: Hooks
+
+
+UNICODE = Glyphs("█▒░:·", "±", "─", "┴", "━", "─", Hooks("╰ ", " ╯", "│"))
+ASCII = Glyphs("#=-:.", "x", "-", "+", "=", "-", Hooks("` ", " '", "|"))
+
+
+def step_title(iteration: int, step: FocusIteration) -> str:
+    """One line that tells what a refocus did, as the title of its map."""
+    return (
+        f"Refocus {iteration}: {step.expanded} expanded, {step.collapsed} collapsed, "
+        f"swap rate {step.swap_rate:.2f}, {step.seconds:.2f} s"
+    )
+
+
+def render_lod_map(
+    entries: Sequence[FocusEntry],
+    *,
+    w_max: int,
+    cost: int,
+    width: int,
+    previous: Sequence[FocusEntry] | None = None,
+    title: str | None = None,
+    line_range: LineRange | None = None,
+) -> LodMap:
+    """Draw a working context; print the result with Rich.
+
+    Args:
+        entries: All entries in order; they tile the live timeline.
+        w_max: The budget in tokens.
+        cost: What is spent of it.
+        width: Columns to draw on; best from 60 to 200.
+        previous: The entries before this refocus, to mark what changed; None for no marks.
+        title: Head line; see :func:`step_title`.
+        line_range: Finds the lines of a raw run; without it, runs are told by their tokens.
+
+    Raises:
+        ValueError: The entries do not tile a timeline, the previous ones tile another, or a number is out of range.
+    """
+    if w_max < 1 or width < 1 or cost < 0:
+        raise ValueError(f"w_max {w_max} and width {width} must be at least 1, and cost {cost} at least 0")
+    return LodMap(
+        entries=list(entries),
+        total=total_tokens(entries),
+        changes=[] if previous is None else find_changes(previous, entries),
+        w_max=w_max,
+        cost=cost,
+        width=width,
+        title=title,
+        line_range=line_range,
+    )
+
+
+@dataclass(frozen=True)
+class LodMap:
+    """A Rich renderable, made by :func:`render_lod_map`; draws with ASCII where the terminal knows no Unicode."""
+
+    entries: list[FocusEntry]
+    total: int
+    changes: list[Change]
+    w_max: int
+    cost: int
+    width: int
+    title: str | None
+    line_range: LineRange | None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The lines of the map."""
+        for line in self._lines(ASCII if options.ascii_only else UNICODE):
+            line.no_wrap, line.overflow = True, "crop"
+            line.rstrip()
+            yield line
+
+    def _lines(self, glyphs: Glyphs) -> Iterator[Text]:
+        if self.title:
+            yield Text(fit_end(safe_line(self.title), self.width), _BOLD)
+        if self.entries:
+            top_score = max(max(entry.score for entry in self.entries), 0.0)
+            yield _shaded(cut_into_cells(self.entries, 0, self.total, self.width), top_score, glyphs)
+            if self.changes:
+                yield self._marks(glyphs)
+            runs = find_raw_runs(self.entries)
+            yield from self._ruler(runs, glyphs)
+            yield from self._lanes(runs, top_score, glyphs)
+        yield self._budget(glyphs)
+        yield from self._legend(glyphs)
+
+    def _marks(self, glyphs: Glyphs) -> Text:
+        """^ under the cells of which a part was expanded, v under those of which a part was collapsed."""
+        marks = [" "] * self.width
+        for change in self.changes:
+            mark = "^" if change.finer else "v"
+            for place in range(self._cell(change.start), self._cell(change.end - 1) + 1):
+                marks[place] = mark if marks[place] in (" ", mark) else glyphs.both
+        line = Text("".join(marks))
+        line.highlight_regex(r"\^+", _EXPANDED)
+        line.highlight_regex("v+", _COLLAPSED)
+        return line
+
+    def _ruler(self, runs: list[RawRun], glyphs: Glyphs) -> Iterator[Text]:
+        """Where documents are known to meet, and the names of those that hold raw text."""
+        rule = [glyphs.rule] * self.width
+        for token in find_boundaries(self.entries):
+            rule[self._cell(token)] = glyphs.boundary
+        yield Text("".join(rule), _PLAIN)
+        labels = self._labels(runs)
+        rows, left_out = place_labels(labels, self.width, MAX_LABEL_ROWS, glyphs.hooks)
+        yield from (Text(row) for row in rows)
+        n_documents = len({run.path for run in runs})
+        if n_documents > len(labels) - left_out:
+            yield Text(f"raw text from {n_documents} documents", _PLAIN)
+
+    def _labels(self, runs: list[RawRun]) -> list[Label]:
+        """The documents with the most raw tokens, each named below its first raw run."""
+        n_tokens: Counter[str] = Counter()
+        for run in runs:
+            n_tokens[run.path or "?"] += run.n_tokens
+        shown = {path for path, _ in n_tokens.most_common(MAX_LABELS)}
+        at: dict[int, str] = {}
+        for run in runs:
+            if run.path in shown:
+                shown.remove(run.path)
+                at.setdefault(self._cell(run.start_token), run.path)
+        longest = max(self.width // 3, 12)
+        return [Label(column, fit_start(safe_line(path), longest)) for column, path in sorted(at.items())]
+
+    def _lanes(self, runs: list[RawRun], top_score: float, glyphs: Glyphs) -> Iterator[Text]:
+        """The raw runs enlarged, each between its neighbours, with its place, size and score."""
+        best = sorted(sorted(runs, key=lambda run: -run.score)[:MAX_LANES], key=lambda run: run.start_token)
+        sizes = [f"{run.n_tokens:,} tokens {run.score:+.2f}" for run in best]
+        places = [self._place(run) for run in best]
+        size_width = max(map(len, sizes), default=0)
+        free = self.width - size_width - 4
+        lane_width = min(max(free // 2, NARROWEST_LANE), WIDEST_LANE)
+        place_width = min(max(map(len, places), default=0), max(free - lane_width, 1))
+        for run, place, size in zip(best, places, sizes, strict=True):
+            line = Text(fit_start(place, place_width).ljust(place_width + 2))
+            line.append_text(_shaded(self._around(run, lane_width), top_score, glyphs))
+            line.append(f"  {size:>{size_width}}", _PLAIN)
+            yield line
+        if len(runs) > len(best):
+            yield Text(f"and {len(runs) - len(best)} more raw runs with lower scores", _PLAIN)
+
+    def _around(self, run: RawRun, n_cells: int) -> list[Cell | None]:
+        """A run in the middle of a lane, one block a cell, or more where it would take over half of the lane."""
+        tokens_per_cell = max(BLOCK_TOKENS, 2 * run.n_tokens / n_cells)
+        start = (run.start_token + run.end_token - n_cells * tokens_per_cell) / 2
+        return cut_into_cells(self.entries, start, start + n_cells * tokens_per_cell, n_cells)
+
+    def _place(self, run: RawRun) -> str:
+        if run.path is None or self.line_range is None:
+            return f"{safe_line(run.path or '?')} tokens {run.start_token:,}-{run.end_token:,}"
+        first, last = self.line_range(run.start_token, run.end_token)
+        return f"{safe_line(run.path)}:{first}-{last}"
+
+    def _budget(self, glyphs: Glyphs) -> Text:
+        numbers = f"{self.cost:,} of {self.w_max:,} tokens ({self.cost / self.w_max:.0%})"
+        room = max(self.width - len(numbers) - len("budget  "), 0)
+        n_spent = min(round(room * self.cost / self.w_max), room)
+        over = self.cost > self.w_max
+        line = Text("budget ")
+        line.append(glyphs.spent * n_spent, _ALARM if over else _SPENT)
+        line.append(glyphs.left * (room - n_spent), _PLAIN)
+        return line.append(f" {numbers}{' over budget' if over else ''}", _ALARM if over else Style())
+
+    def _legend(self, glyphs: Glyphs) -> Iterator[Text]:
+        """What the glyphs mean and how many entries there are of each level, wrapped to the width."""
+        counts = Counter(entry.lod for entry in self.entries)
+        parts = [
+            f"{glyphs.lods[lod]} {counts[lod]:,} {'raw' if lod == 0 else f'LOD{lod}'}"
+            for lod in range(TOP_LOD + 1)
+            if counts[lod]
+        ]
+        if self.changes:
+            parts += ["^ expanded", "v collapsed"]
+        if self.total:
+            parts.append(f"one cell = {self.total / self.width:,.0f} of {self.total:,} tokens")
+        line = ""
+        for part in parts:
+            if line and len(line) + 3 + len(part) > self.width:
+                yield Text(line, _PLAIN)
+                line = ""
+            line += f"   {part}" if line else part
+        yield Text(line, _PLAIN)
+
+    def _cell(self, token: int) -> int:
+        return cell_of(token, self.total, self.width)
+
+
+def _shaded(cells: list[Cell | None], top_score: float, glyphs: Glyphs) -> Text:
+    """Cells as glyphs by level and colours by score."""
+    line = Text()
+    for cell in cells:
+        if cell is None:
+            line.append(" ")
+        else:
+            line.append(glyphs.lods[cell.lod], _score_style(cell, top_score))
+    return line
+
+
+def _score_style(cell: Cell, top_score: float) -> Style:
+    if cell.score > 0:
+        step = min(int(cell.score / top_score * len(_SCORE_RAMP)), len(_SCORE_RAMP) - 1)
+        style = _SCORE_RAMP[step]
+    else:
+        style = _BELOW_ZERO if cell.score < 0 else _PLAIN
+    return style + _BOLD if cell.lod == 0 else style
