@@ -1,6 +1,12 @@
 """Fixtures that tests of several floors share."""
 
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +63,70 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LlamaForCausalLM(config).save_pretrained(directory)
     tokenizer.save(str(directory / "tokenizer.json"))
     return directory
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How one call of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Call the program in this process: ``run_cli("ingest", path, stdin=b"...")``."""
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Finished:
+        from mctool.cli import main
+
+        if stdin is not None:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Finished(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, tiny_model_dir: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An empty working directory in which the tiny model is the default and has a GistNet."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    for name in [name for name in os.environ if name.startswith("MCTOOL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MCTOOL_MODEL", str(tiny_model_dir))
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(tiny_weights))
+    monkeypatch.setenv("MCTOOL_DEVICE", "cpu")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("COLUMNS", "100")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of nets that holds an untrained GistNet for the tiny model."""
+    from mctool.nets.gistnet import GistNetConfig
+    from mctool.nets.model_store import ModelFiles
+    from mctool.nets.tokenizer import TextTokenizer
+    from mctool.nets.weights import CARD_FILE, GistNetCard
+
+    fingerprint = TextTokenizer.load(ModelFiles(tiny_model_dir.name, tiny_model_dir)).fingerprint
+    config = GistNetConfig(width=32, head_width=16)
+    card = GistNetCard(tiny_model_dir.name, fingerprint, base_width=64, n_special=3, config=config)
+    root = tmp_path_factory.mktemp("weights")
+    folder = root / tiny_model_dir.name
+    folder.mkdir()
+    (folder / CARD_FILE).write_text(json.dumps(card.to_json()))
+    return root

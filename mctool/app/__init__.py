@@ -1,0 +1,1 @@
+"""Use cases: configuration in, records out. Nothing here prints or ends the program."""

@@ -81,13 +81,7 @@ class TextNets:
 
     @cached_property
     def _loaded(self) -> tuple[TorchGistBuilder | None, Fingerprint]:
-        """The builder, None without a GistNet; and the whole fingerprint.
-
-        Raises:
-            MismatchError: The weights are broken, or the tree that is expected was made with another net.
-            MissingBackendError: The device is not on this machine.
-            UsageError: There is no such device.
-        """
+        """The builder, None without a GistNet; and the whole fingerprint."""
         from mctool.nets.startup import gc_paused
 
         with gc_paused():
@@ -106,9 +100,19 @@ class TextNets:
             self._report(f"no trained nets for {self.files.name}: windows will show raw text only")
         return (TorchGistBuilder(gistnet.net, table) if gistnet else None), fingerprint
 
+    def load(self) -> None:
+        """Load the GistNet unless it is here, and check it against the tree that is expected.
+
+        Raises:
+            MismatchError: The weights are broken, or the tree was made with another net.
+            MissingBackendError: The device is not on this machine.
+            UsageError: There is no such device.
+        """
+        _ = self._loaded
+
     @property
     def fingerprint(self) -> Fingerprint:
-        """The whole fingerprint; loads the GistNet. Raises what loading it raises."""
+        """The whole fingerprint. Raises as :meth:`load` does."""
         return self._loaded[1]
 
     def leaves(self, ids: IdArray, n_tokens: IntArray) -> GistArray:

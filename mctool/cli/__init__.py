@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mctool.cli.main import app, main
+from mctool.cli.program import app, main
 
 __all__ = ["app", "main"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mctool.core.errors import UsageError
@@ -24,6 +24,9 @@ class FocusConfig:
         tau_expand: An entry is expanded when its focus score is above this.
         tau_collapse: An entry is collapsed when its focus score is below minus this.
         cooldown: Iterations for which a node that was expanded may not be collapsed again, and the reverse.
+        focus_tokens: Raw tokens that the lens asks for at first.
+        narrow_tokens: Raw tokens that are left when the window has been narrowed.
+        narrow_share: Narrowing keeps blocks whose utility is at least this share of the best block's.
         narrow: Collapse, after the lens has settled, what does not pay.
     """
 
@@ -34,6 +37,9 @@ class FocusConfig:
     tau_expand: float = 0.1
     tau_collapse: float = 0.1
     cooldown: int = 2
+    focus_tokens: int = 1024
+    narrow_tokens: int = 256
+    narrow_share: float = 0.5
     narrow: bool = True
 
     def __post_init__(self) -> None:
@@ -51,6 +57,14 @@ class FocusConfig:
             )
         if self.cooldown < 0:
             raise UsageError(f"--cooldown {self.cooldown} is negative")
+        if self.focus_tokens < 1 or self.narrow_tokens < 1:
+            raise UsageError(f"focus_tokens {self.focus_tokens} or narrow_tokens {self.narrow_tokens} is not positive")
+        if not 0.0 <= self.narrow_share <= 1.0:
+            raise UsageError(f"narrow_share {self.narrow_share} is not in [0, 1]")
+
+    def filled(self) -> FocusConfig:
+        """The same settings, with a window that is filled with raw text as far as the budget goes."""
+        return replace(self, narrow=False, focus_tokens=self.w_max)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,7 @@ class AskConfig:
         seed: Seed of sampling when ``temperature`` > 0.
         lens: Which lens scores the entries.
         path_glob: Only documents whose path matches are searched; None for all.
+        explain: Measure what each citation is worth to the answer.
     """
 
     focus: FocusConfig = FocusConfig()
@@ -74,6 +89,7 @@ class AskConfig:
     seed: int = 0
     lens: LensName = "lexical"
     path_glob: str | None = None
+    explain: bool = False
 
     def __post_init__(self) -> None:
         if self.positions not in get_args(PositionMode):

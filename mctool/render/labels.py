@@ -10,6 +10,10 @@ from rich.cells import cell_len
 from mctool.render.safe_text import fit_start
 
 
+SHORTEST = 14
+"""A name is cut to this many columns before it is hung to the left of its column."""
+
+
 @dataclass(frozen=True)
 class Label:
     """A name and the column from which it hangs."""
@@ -44,29 +48,29 @@ def place_labels(labels: Sequence[Label], width: int, max_rows: int, hooks: Hook
     for label in reversed(labels):  # a name runs to the right, so the last one is free to hang highest
         placed = _place(label, rows, width, max_rows, hooks)
         left_out += not placed
-    return [_joined(row) for row in rows], left_out
+    return [_joined(row) for row in rows if row], left_out
 
 
 def _place(label: Label, rows: list[list[tuple[int, int, str]]], width: int, max_rows: int, hooks: Hooks) -> bool:
     start, text = _hung(label, width, hooks)
-    end = start + cell_len(text)
+    tie = (label.column, label.column + 1, hooks.down)
     for depth in range(max_rows):
         if depth == len(rows):
             rows.append([])
-        if _is_free(rows[depth], start, end):
-            rows[depth].append((start, end, text))
+        if _is_free(rows[depth], start, start + cell_len(text)):
+            rows[depth].append((start, start + cell_len(text), text))
+            for above in rows[:depth]:
+                above.append(tie)
             return True
-        if not _is_free(rows[depth], label.column, label.column + 1):
+        if not _is_free(rows[depth], *tie[:2]):
             return False
-        # Only a row below can hold the name; whether one does is not known yet, but a lone tie misleads nobody.
-        rows[depth].append((label.column, label.column + 1, hooks.down))
     return False
 
 
 def _hung(label: Label, width: int, hooks: Hooks) -> tuple[int, str]:
     """Where the text of a label begins, and the text: right of its column where there is room, else left of it."""
     room = width - label.column - cell_len(hooks.right)
-    if cell_len(label.name) <= room or room >= label.column:
+    if room >= min(cell_len(label.name), SHORTEST) or room >= label.column:
         return label.column, hooks.right + fit_start(label.name, room)
     name = fit_start(label.name, label.column + 1 - cell_len(hooks.left))
     return label.column + 1 - cell_len(name + hooks.left), name + hooks.left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mctool.core.blocks import TOP_LOD
 from mctool.core.records import FocusEntry
@@ -130,7 +131,7 @@ def find_boundaries(entries: Sequence[FocusEntry]) -> list[int]:
     """Token positions at which one document is known to end and another to begin."""
     return [
         after.start_token
-        for before, after in zip(entries, entries[1:], strict=False)
+        for before, after in pairwise(entries)
         if before.path is not None and after.path is not None and before.path != after.path
     ]
 

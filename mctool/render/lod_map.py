@@ -28,6 +28,7 @@ from mctool.render.lod_cells import (
     find_raw_runs,
     total_tokens,
 )
+from mctool.render.palette import ALARM, BELOW_ZERO, BOLD, COLLAPSED, EXPANDED, FAINT, SCORE_RAMP, SPENT
 from mctool.render.safe_text import fit_end, fit_start, safe_line
 
 LineRange = Callable[[int, int], tuple[int, int]]
@@ -40,16 +41,6 @@ MAX_LABELS = 8
 MAX_LABEL_ROWS = 3
 NARROWEST_LANE = 8
 WIDEST_LANE = 48
-
-# All colours are readable on light and on dark backgrounds.
-_SCORE_RAMP = (Style(color="#a08000"), Style(color="#cb6a16"), Style(color="#dc322f"))
-_BELOW_ZERO = Style(color="#5f87af")
-_PLAIN = Style(color="#839496")
-_SPENT = Style(color="#2aa198")
-_ALARM = Style(color="#dc322f", bold=True)
-_BOLD = Style(bold=True)
-_EXPANDED = Style(color="#dc322f", bold=True)
-_COLLAPSED = Style(color="#5f87af", bold=True)
 
 
 @dataclass(frozen=True)
@@ -137,7 +128,7 @@ class LodMap:
 
     def _lines(self, glyphs: Glyphs) -> Iterator[Text]:
         if self.title:
-            yield Text(fit_end(safe_line(self.title), self.width), _BOLD)
+            yield Text(fit_end(safe_line(self.title), self.width), BOLD)
         if self.entries:
             top_score = max(max(entry.score for entry in self.entries), 0.0)
             yield _shaded(cut_into_cells(self.entries, 0, self.total, self.width), top_score, glyphs)
@@ -157,8 +148,8 @@ class LodMap:
             for place in range(self._cell(change.start), self._cell(change.end - 1) + 1):
                 marks[place] = mark if marks[place] in (" ", mark) else glyphs.both
         line = Text("".join(marks))
-        line.highlight_regex(r"\^+", _EXPANDED)
-        line.highlight_regex("v+", _COLLAPSED)
+        line.highlight_regex(r"\^+", EXPANDED)
+        line.highlight_regex("v+", COLLAPSED)
         return line
 
     def _ruler(self, runs: list[RawRun], glyphs: Glyphs) -> Iterator[Text]:
@@ -166,13 +157,13 @@ class LodMap:
         rule = [glyphs.rule] * self.width
         for token in find_boundaries(self.entries):
             rule[self._cell(token)] = glyphs.boundary
-        yield Text("".join(rule), _PLAIN)
+        yield Text("".join(rule), FAINT)
         labels = self._labels(runs)
         rows, left_out = place_labels(labels, self.width, MAX_LABEL_ROWS, glyphs.hooks)
         yield from (Text(row) for row in rows)
         n_documents = len({run.path for run in runs})
         if n_documents > len(labels) - left_out:
-            yield Text(f"raw text from {n_documents} documents", _PLAIN)
+            yield Text(f"raw text from {n_documents} documents in all", FAINT)
 
     def _labels(self, runs: list[RawRun]) -> list[Label]:
         """The documents with the most raw tokens, each named below its first raw run."""
@@ -185,7 +176,7 @@ class LodMap:
             if run.path in shown:
                 shown.remove(run.path)
                 at.setdefault(self._cell(run.start_token), run.path)
-        longest = max(self.width // 3, 12)
+        longest = max(self.width * 2 // 5, 12)
         return [Label(column, fit_start(safe_line(path), longest)) for column, path in sorted(at.items())]
 
     def _lanes(self, runs: list[RawRun], top_score: float, glyphs: Glyphs) -> Iterator[Text]:
@@ -197,18 +188,21 @@ class LodMap:
         free = self.width - size_width - 4
         lane_width = min(max(free // 2, NARROWEST_LANE), WIDEST_LANE)
         place_width = min(max(map(len, places), default=0), max(free - lane_width, 1))
+        if best:
+            yield Text("raw text, enlarged:", FAINT)
         for run, place, size in zip(best, places, sizes, strict=True):
             line = Text(fit_start(place, place_width).ljust(place_width + 2))
             line.append_text(_shaded(self._around(run, lane_width), top_score, glyphs))
-            line.append(f"  {size:>{size_width}}", _PLAIN)
+            line.append(f"  {size:>{size_width}}", FAINT)
             yield line
         if len(runs) > len(best):
-            yield Text(f"and {len(runs) - len(best)} more raw runs with lower scores", _PLAIN)
+            yield Text(f"and {len(runs) - len(best)} more raw runs with lower scores", FAINT)
 
     def _around(self, run: RawRun, n_cells: int) -> list[Cell | None]:
         """A run in the middle of a lane, one block a cell, or more where it would take over half of the lane."""
         tokens_per_cell = max(BLOCK_TOKENS, 2 * run.n_tokens / n_cells)
-        start = (run.start_token + run.end_token - n_cells * tokens_per_cell) / 2
+        n_before = round((n_cells - run.n_tokens / tokens_per_cell) / 2)
+        start = run.start_token - n_before * tokens_per_cell
         return cut_into_cells(self.entries, start, start + n_cells * tokens_per_cell, n_cells)
 
     def _place(self, run: RawRun) -> str:
@@ -223,9 +217,9 @@ class LodMap:
         n_spent = min(round(room * self.cost / self.w_max), room)
         over = self.cost > self.w_max
         line = Text("budget ")
-        line.append(glyphs.spent * n_spent, _ALARM if over else _SPENT)
-        line.append(glyphs.left * (room - n_spent), _PLAIN)
-        return line.append(f" {numbers}{' over budget' if over else ''}", _ALARM if over else Style())
+        line.append(glyphs.spent * n_spent, ALARM if over else SPENT)
+        line.append(glyphs.left * (room - n_spent), FAINT)
+        return line.append(f" {numbers}{' over budget' if over else ''}", ALARM if over else Style())
 
     def _legend(self, glyphs: Glyphs) -> Iterator[Text]:
         """What the glyphs mean and how many entries there are of each level, wrapped to the width."""
@@ -242,10 +236,10 @@ class LodMap:
         line = ""
         for part in parts:
             if line and len(line) + 3 + len(part) > self.width:
-                yield Text(line, _PLAIN)
+                yield Text(line, FAINT)
                 line = ""
             line += f"   {part}" if line else part
-        yield Text(line, _PLAIN)
+        yield Text(line, FAINT)
 
     def _cell(self, token: int) -> int:
         return cell_of(token, self.total, self.width)
@@ -264,8 +258,8 @@ def _shaded(cells: list[Cell | None], top_score: float, glyphs: Glyphs) -> Text:
 
 def _score_style(cell: Cell, top_score: float) -> Style:
     if cell.score > 0:
-        step = min(int(cell.score / top_score * len(_SCORE_RAMP)), len(_SCORE_RAMP) - 1)
-        style = _SCORE_RAMP[step]
+        step = min(int(cell.score / top_score * len(SCORE_RAMP)), len(SCORE_RAMP) - 1)
+        style = SCORE_RAMP[step]
     else:
-        style = _BELOW_ZERO if cell.score < 0 else _PLAIN
-    return style + _BOLD if cell.lod == 0 else style
+        style = BELOW_ZERO if cell.score < 0 else FAINT
+    return style + BOLD if cell.lod == 0 else style

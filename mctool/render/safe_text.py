@@ -39,7 +39,9 @@ def safe_line(text: str) -> str:
 
 def fit_end(text: str, columns: int) -> str:
     """``text`` cut at its end to at most ``columns`` terminal columns, with … where it was cut."""
-    return text if cell_len(text) <= columns else set_cell_size(text, max(columns - 1, 0)).rstrip() + "…" * (columns > 0)
+    return (
+        text if cell_len(text) <= columns else set_cell_size(text, max(columns - 1, 0)).rstrip() + "…" * (columns > 0)
+    )
 
 
 def fit_start(text: str, columns: int) -> str:
@@ -50,22 +52,6 @@ def fit_start(text: str, columns: int) -> str:
     while kept and cell_len(kept) > columns - 1:
         kept = kept[1:]
     return "…" * (columns > 0) + kept
-
-
-def shorten_lines(text: str, max_lines: int) -> list[str]:
-    """Lines of ``text``; when they are more than ``max_lines`` (at least 3), one line tells what is left out between.
-
-    Raises:
-        ValueError: ``max_lines`` is below 3.
-    """
-    if max_lines < 3:
-        raise ValueError(f"{max_lines} lines cannot show a start, a gap and an end; at least 3 can")
-    lines = text.strip("\n").split("\n")
-    if len(lines) <= max_lines:
-        return lines
-    head = max_lines // 2
-    tail = max_lines - 1 - head
-    return [*lines[:head], f"… {len(lines) - head - tail} more lines …", *lines[len(lines) - tail :]]
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -262,4 +262,3 @@ def check_lexical(tree: Tree) -> str | None:
     except TreeDamagedError as error:
         return error.message
     return None if searcher.num_docs == stamp.n_blocks else f"it holds {searcher.num_docs} blocks, not {stamp.n_blocks}"
-

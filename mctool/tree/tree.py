@@ -234,6 +234,30 @@ class Tree:
             text=text,
         )
 
+    def char_ranges(self, first: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
+        """Characters that runs of live blocks take in their documents; nonsense for runs over several documents.
+
+        Args:
+            first: First block of each run, shape [n].
+            end: One past the last block of each run, shape [n].
+
+        Returns:
+            Half-open code point ranges, two arrays of shape [n].
+        """
+        starts = self._char_starts(first)
+        document = self.timeline.document_of(end - 1)
+        n_chars = np.array([document.n_chars for document in self.documents], np.int64)
+        ends = n_chars[document] if len(end) else starts
+        inside = end < self.timeline.end_block[document] if len(end) else np.zeros(0, np.bool_)
+        ends[inside] = self._char_starts(end[inside])
+        return starts, ends
+
+    def _char_starts(self, blocks: IntArray) -> IntArray:
+        starts = np.empty(len(blocks), np.int64)
+        for number, where in _by_segment(blocks // SEGMENT_BLOCKS):
+            starts[where] = self._reader(number).char_starts()[blocks[where] % SEGMENT_BLOCKS]
+        return starts
+
     def iter_block_texts(self, documents: Iterable[Document]) -> Iterator[tuple[IntArray, list[str]]]:
         """Texts of all blocks of live documents, in bulk: each segment is read once.
 

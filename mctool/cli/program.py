@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from mctool.cli.ask import ask
 from mctool.cli.config_files import read_defaults
 from mctool.cli.ingest import ingest
 from mctool.cli.models import models
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(ingest)
+app.command()(ask)
 app.add_typer(models, name="models")
 app.command()(verify)
 
@@ -117,7 +119,7 @@ def _told(error: Exception) -> MctoolError | None:
         return error
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        message = error.format_message().rstrip(".")
+        message = error.format_message().replace(". Did you mean", ", did you mean").rstrip(".?")
         return UsageError(message, message and f"see `{context.command_path if context else PROGRAM} --help`")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is how torch says it
         return ResourceError("out of memory; nothing that was committed is lost", "close other programs and run again")

@@ -1,0 +1,418 @@
+"""The use case ``ask``: a question and a tree in, an answer with citations out.
+
+A :class:`Reader` holds an open tree; it loads the base model with the first answer and keeps it for the next ones.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mctool.app.resources import peak_rss_mb
+from mctool.app.text_nets import TextNets
+from mctool.app.trace import Trace
+from mctool.app.trees import locate_tree
+from mctool.core.config import DEFAULT_MODEL, AskConfig
+from mctool.core.errors import UsageError
+from mctool.core.records import (
+    AskReport,
+    AskSeconds,
+    Citation,
+    FocusEntry,
+    FocusIteration,
+    FocusReport,
+    TreeSummary,
+    Usage,
+)
+from mctool.engine.prompt import prompt_ids
+from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus
+from mctool.engine.runs import RawRun, raw_runs
+from mctool.focus import Plan, WorkingContext
+from mctool.focus.lens import FloatArray, UtilityLens
+from mctool.focus.lexical_lens import lexical_lens
+from mctool.nets.model_store import resolve_model
+from mctool.tree import Document, LexicalIndex, Tree
+
+if TYPE_CHECKING:
+    from mctool.engine.answer import Answer
+    from mctool.engine.assemble import TreeText, Window
+    from mctool.nets.base_model import BaseModel
+
+UNSUPPORTED = "The documents do not say."
+"""The answer when nothing in the documents speaks for one."""
+
+W_MAX_CPU = 2048
+W_MAX_ACCELERATOR = 8192
+
+OnRefocus = Callable[[int, list[FocusEntry], FocusIteration | None], None]
+"""Told of the first cover (iteration 0, no record) and of the entries after each refocus."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what while a question is answered."""
+
+    on_text: Callable[[str], None] | None = None
+    on_refocus: OnRefocus | None = None
+    trace: Trace | None = None
+    report: Callable[[str], None] = field(default=lambda _line: None)
+
+
+class _Clock:
+    """Wall time of one question by part."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.load = self.lens = self.focus = 0.0
+
+    def since_start(self) -> float:
+        return time.perf_counter() - self.start
+
+
+class Reader:
+    """Answers questions about one tree.
+
+    Args:
+        tree: As given to ``--tree``; None for the nearest one.
+        model: Name of the base model.
+        device: Where it computes.
+        dtype: Type of its weights.
+        report: Takes a line for the user when something slow begins or something is amiss.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeDamagedError: The tree cannot be read.
+        MismatchError: The tree was made with another model.
+        MissingBackendError: The model is not here and cannot be had.
+    """
+
+    def __init__(
+        self,
+        tree: Path | None = None,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        dtype: str = "auto",
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self._report = report or (lambda _line: None)
+        self._device, self._dtype = device, dtype
+        self.tree = Tree.open(locate_tree(tree))
+        files = resolve_model(model, report=self._report)
+        self._nets = TextNets(files, device, self._report)
+        self._nets.expect(self.tree.fingerprint)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tree.close()
+
+    def load(self) -> None:
+        """Load the base model now instead of with the first answer."""
+        _ = self._model
+
+    @property
+    def default_w_max(self) -> int:
+        """W_max where the user gives none, by the device that the base model computes on; loads torch."""
+        from mctool.nets.startup import gc_paused
+
+        with gc_paused():
+            from mctool.nets.base_model import choose_device
+        return W_MAX_CPU if choose_device(self._device).type == "cpu" else W_MAX_ACCELERATOR
+
+    def focus(self, question: str, config: AskConfig, listeners: Listeners | None = None) -> AskReport:
+        """Refocus for a question and stop there: a report without an answer. The base model is not loaded."""
+        return self.ask(question, replace(config, max_new_tokens=0), listeners)
+
+    def ask(self, question: str, config: AskConfig, listeners: Listeners | None = None) -> AskReport:
+        """Answer a question.
+
+        Args:
+            question: What is asked.
+            config: How; with ``max_new_tokens`` 0 the report has focus and citations but no answer.
+            listeners: Who is told what on the way.
+
+        Raises:
+            UsageError: The question is empty.
+            BudgetTooSmallError: W_max cannot hold the question and a cover of the tree.
+        """
+        if not question.strip():
+            raise UsageError("the question is empty", "ask something")
+        return _Asking(self, question, config, listeners or Listeners()).run()
+
+    @cached_property
+    def _model(self) -> BaseModel:
+        from mctool.nets.startup import gc_paused
+
+        with gc_paused():
+            from mctool.nets.base_model import BaseModel
+        return BaseModel.load(self._nets.files, self._device, self._dtype)
+
+    @cached_property
+    def _index(self) -> LexicalIndex:
+        index = LexicalIndex.open(self.tree)
+        if not index.is_stored:
+            self._report("the lexical index had to be made anew in memory; the next ingest will store it")
+        return index
+
+    @cached_property
+    def stale(self) -> list[str]:
+        """Documents whose file has another size or time than when it was ingested, or is gone."""
+        return [document.path for document in self.tree.documents if _is_stale(document, self.tree.path.parent)]
+
+
+class _Asking:
+    """One question on its way to an answer."""
+
+    def __init__(self, reader: Reader, question: str, config: AskConfig, listeners: Listeners) -> None:
+        self._clock = _Clock()
+        self._reader, self._tree = reader, reader.tree
+        self._question, self._config, self._listeners = question, config, listeners
+        self._tokenizer = reader._nets.tokenizer
+        self._names = [document.path for document in self._tree.documents]
+
+    def run(self) -> AskReport:
+        lens = self._lens(self._question)
+        focus = self._focus(lens)
+        runs = raw_runs(focus.context, focus.scores)
+        answer = None
+        if self._config.max_new_tokens and runs:
+            answer = self._answer(focus)
+        return self._report(focus, runs, answer)
+
+    def _lens(self, text: str) -> UtilityLens:
+        started = time.perf_counter()
+        lens = lexical_lens(self._tree.timeline, self._reader._index.hits(text), self._searched())
+        self._clock.lens += time.perf_counter() - started
+        return lens
+
+    def _searched(self) -> np.ndarray | None:
+        """Indices of the documents that ``--path`` allows; None for all."""
+        glob = self._config.path_glob
+        if glob is None:
+            return None
+        allowed = [place for place, name in enumerate(self._names) if matches(name, glob)]
+        if not allowed:
+            raise UsageError(f"--path {glob} matches no document", "`mctool inspect` lists them")
+        return np.array(allowed)
+
+    def _prompt_tokens(self) -> int:
+        """Tokens of the prompt and the question: everything that is read besides the history."""
+        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._question))
+
+    def _focus(self, lens: UtilityLens) -> Focus:
+        started = time.perf_counter()
+        config = self._config.focus
+        self._budget = entry_budget(config, self._prompt_tokens())
+        context = initial_context(self._tree.timeline, config, self._budget)
+        self._told(0, context, np.zeros(len(context)), None)
+        focus = refocus(context, lens, config, self._budget, self._on_step)
+        self._clock.focus += time.perf_counter() - started
+        return focus
+
+    def _on_step(self, iteration: int, step: RefocusStep) -> None:
+        self._tree.record_access(expanded=step.plan.expand, collapsed=step.plan.collapse)
+        self._told(iteration, step.context, step.scores, step)
+
+    def _told(self, iteration: int, context: WorkingContext, scores: FloatArray, step: RefocusStep | None) -> None:
+        """Tell those who listen; entries are described only for them."""
+        listeners = self._listeners
+        if listeners.on_refocus is None and listeners.trace is None:
+            return
+        entries = self._entries(context, scores)
+        if listeners.on_refocus is not None:
+            listeners.on_refocus(iteration, entries, step.record if step else None)
+        if listeners.trace is not None:
+            if step is None:
+                config, tokens = self._config.focus, self._tree.timeline.total_tokens
+                listeners.trace.question(self._question, config.w_max, str(self._tree.path), tokens, entries)
+            else:
+                listeners.trace.refocus(iteration, step.plan, step.record, entries)
+
+    def _answer(self, focus: Focus) -> Answer:
+        from mctool.nets.startup import gc_paused
+
+        loading = time.perf_counter()
+        with gc_paused():
+            from mctool.engine.answer import AnswerConfig, decode_answer
+        self._model = self._reader._model
+        self._clock.load += time.perf_counter() - loading
+        config = self._config
+        return decode_answer(
+            self._model,
+            self._tokenizer,
+            self._window(focus),
+            AnswerConfig(config.max_new_tokens, config.temperature, config.seed),
+            on_text=self._listeners.on_text,
+            gate=self._is_grounded,
+            refocus=lambda text: self._refocus_on(focus, text),
+        )
+
+    def _window(self, focus: Focus) -> Window:
+        from mctool.engine.assemble import assemble
+
+        return assemble(
+            focus.context,
+            focus.scores,
+            self._text,
+            self._model,
+            self._tokenizer,
+            self._question,
+            w_max=self._config.focus.w_max,
+            reserve=self._config.max_new_tokens,
+            mode=self._config.positions,
+        )
+
+    @cached_property
+    def _text(self) -> TreeText:
+        from mctool.engine.assemble import TreeText
+        from mctool.nets.weights import find_folder, read_card
+
+        folder = find_folder(self._tree.fingerprint.model) if self._tree.has_gists else None
+        most = read_card(folder).window_gists if folder else 0
+        return TreeText(
+            self._tree.timeline,
+            self._tree.tokens,
+            self._tree.gists if most else None,
+            most,
+            self._names if len(self._names) > 1 else None,
+        )
+
+    def _refocus_on(self, focus: Focus, text: str) -> Window | None:
+        """The window for going on with an answer that says ``text`` so far; None when focus does not change."""
+        lens = self._lens(f"{self._question} {text}")
+        again = refocus(focus.context, lens, self._config.focus, self._budget)
+        return self._window(again) if again.steps else None
+
+    def _report(self, focus: Focus, runs: list[RawRun], answer: Answer | None) -> AskReport:
+        config, clock, tree = self._config, self._clock, self._tree
+        supported = bool(runs) if answer is None else answer.grounded
+        text = answer.text if answer is not None and supported else UNSUPPORTED if config.max_new_tokens else ""
+        citations = self._citations(runs, focus, answer if config.explain else None, text) if supported else []
+        first = answer.first_token_at - clock.start if answer and answer.first_token_at else 0.0
+        report = AskReport(
+            question=self._question,
+            answer=text,
+            supported=supported,
+            citations=citations,
+            focus=FocusReport(
+                w_max=config.focus.w_max,
+                cost=focus.context.cost,
+                iterations=[step.record for step in focus.steps],
+                entries=self._entries(focus.context, focus.scores),
+            ),
+            model=tree.fingerprint.model,
+            lens=config.lens,
+            positions=config.positions,
+            tree=TreeSummary(str(tree.path), tree.timeline.total_tokens, len(tree.documents), self._reader.stale),
+            usage=Usage(
+                prompt_tokens=len(answer.window) if answer else 0,
+                window_slots=answer.window.n_context if answer else 0,
+                completion_tokens=len(answer.ids) if answer else 0,
+            ),
+            seconds=AskSeconds(
+                load=clock.load,
+                lens=clock.lens,
+                focus=clock.focus,
+                prefill=answer.prefill_seconds if answer else 0.0,
+                decode=answer.decode_seconds if answer else 0.0,
+                first_token=first,
+                total=clock.since_start(),
+            ),
+            peak_rss_mb=peak_rss_mb(),
+        )
+        if self._listeners.trace is not None:
+            self._listeners.trace.answer(report)
+        return report
+
+    def _is_grounded(self, ids: list[int], nats: float) -> bool:
+        """Whether the first tokens of an answer are likelier with the documents than without any."""
+        from mctool.engine.answer import answer_nats
+        from mctool.engine.assemble import bare_window
+
+        return nats > answer_nats(self._model, bare_window(self._model, self._tokenizer, self._question), ids)
+
+    def _worth(self, run: RawRun, focus: Focus, answer: Answer) -> float:
+        """Nats that the answer loses when the run is collapsed to gists."""
+        from mctool.engine.answer import answer_nats
+
+        plan = Plan(collapse=tuple((1, block) for block in range(run.first_block, run.end_block)))
+        context = focus.context.apply(plan)
+        without = self._window(replace(focus, context=context, scores=np.zeros(len(context))))
+        return answer_nats(self._model, answer.window, answer.ids) - answer_nats(self._model, without, answer.ids)
+
+    def _citations(self, runs: list[RawRun], focus: Focus, explained: Answer | None, text: str) -> list[Citation]:
+        """The runs as citations: by what they are worth where it is measured, else those that say the answer first."""
+        blocks = [(0, block) for run in runs for block in range(run.first_block, run.end_block)]
+        self._tree.record_access(cited=blocks)
+        if explained is None:
+            return [self._citation(run, None) for run in _by_support(runs, text, self._tree)]
+        worth = {run: self._worth(run, focus, explained) for run in runs}
+        return [self._citation(run, worth[run]) for run in sorted(runs, key=lambda run: -worth[run])]
+
+    def _citation(self, run: RawRun, delta_nats: float | None) -> Citation:
+        span = self._tree.span(run.first_block, run.end_block)
+        return Citation(
+            span.path, span.start_line, span.end_line, span.start_char, span.end_char, span.text, delta_nats
+        )
+
+    def _entries(self, context: WorkingContext, scores: FloatArray) -> list[FocusEntry]:
+        return describe_entries(self._tree, context, scores)
+
+
+def describe_entries(tree: Tree, context: WorkingContext, scores: FloatArray) -> list[FocusEntry]:
+    """The entries of a working context as records; characters are read for entries within one document."""
+    timeline = tree.timeline
+    lod, n_blocks = context.lod, timeline.live_blocks_of(context.lod, context.index)
+    first_rank = np.cumsum(n_blocks) - n_blocks
+    first = timeline.blocks_at(first_rank)
+    last = timeline.blocks_at(first_rank + n_blocks - 1)
+    documents, end_documents = timeline.document_of(first), timeline.document_of(last)
+    starts, ends = tree.char_ranges(first, last + 1)
+    columns = (
+        lod,
+        context.start_token,
+        context.end_token,
+        context.costs,
+        scores,
+        documents,
+        end_documents,
+        starts,
+        ends,
+    )
+    return [
+        FocusEntry(level, start, end, cost, score, *((tree.documents[a].path, c, d) if a == b else (None, None, None)))
+        for level, start, end, cost, score, a, b, c, d in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether a document's path, or its end, matches a glob; ``*`` crosses directories."""
+    return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")
+
+
+def _by_support(runs: list[RawRun], answer: str, tree: Tree) -> list[RawRun]:
+    """Runs that hold the answer word for word first, then by score."""
+    wanted = answer.strip(" .\"'").lower()
+
+    def holds(run: RawRun) -> bool:
+        return bool(wanted) and wanted in tree.text(run.first_block, run.end_block).lower()
+
+    return sorted(runs, key=lambda run: (not holds(run), -run.score))
+
+
+def _is_stale(document: Document, base: Path) -> bool:
+    if not document.mtime_ns:  # standard input has no file
+        return False
+    with suppress(OSError):
+        status = (base / document.path).stat()
+        return (status.st_size, status.st_mtime_ns) != (document.size, document.mtime_ns)
+    return True

@@ -1,0 +1,242 @@
+"""The use case ``ingest``: files in, a committed tree out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from mctool.app.intake import Intake, Progress
+from mctool.app.read_ahead import read_ahead
+from mctool.app.resources import peak_rss_mb
+from mctool.app.scan import STDIN, UNREADABLE, RecordedPaths, SourceFile, compare, refuse, scan_sources
+from mctool.app.text_nets import Report, TextNets
+from mctool.app.trees import place_for_tree
+from mctool.core.blocks import TOP_LOD
+from mctool.core.config import DEFAULT_MODEL
+from mctool.core.errors import SourceError, UsageError
+from mctool.core.records import DocumentCounts, IngestReport, IngestSeconds, Skipped
+from mctool.nets.model_store import resolve_model
+from mctool.sources import SourceOptions, TextDocument, read_stream
+from mctool.tree import Document, Layout, Tree
+from mctool.version import __version__
+
+Content = tuple[str, TextDocument | None]
+"""A recorded path, and what is there now: None when it is no text any more."""
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """What to ingest, and into what.
+
+    Attributes:
+        sources: Files and directories; ``-`` for standard input.
+        tree: The tree; None for the nearest one, else a new ``.mctool`` in the working directory.
+        model: The base model whose tokens and gists the tree holds.
+        device: Where gists are made.
+        stdin_name: Path that is recorded for standard input.
+        options: Which files of directories are taken.
+    """
+
+    sources: tuple[str, ...]
+    tree: Path | None = None
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    stdin_name: str = "stdin"
+    options: SourceOptions = field(default_factory=SourceOptions)
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise UsageError("no source to ingest", "name files or directories, or - for standard input")
+        if self.sources.count(STDIN) > 1:
+            raise UsageError("standard input (-) is named twice", "name it once")
+        if "" in self.sources:
+            raise UsageError("a source is an empty name", "use . for the working directory")
+        if not self.stdin_name.isprintable() or not self.stdin_name.strip():
+            raise UsageError(f"--name {self.stdin_name!r} is not a printable name")
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest did, and which sources it could not ingest; the others were committed."""
+
+    report: IngestReport
+    error: SourceError | None
+
+
+def ingest(config: IngestConfig, progress: Progress | None = None, report: Report | None = None) -> IngestResult:
+    """Bring a tree up to date with the sources: add what is new, replace what changed, retire what is gone.
+
+    A file whose size and modification time are those of its document is not read; one whose content is the same is not
+    tokenised. Nothing is written when nothing has changed. The rate in the report is tokens added over the wall time
+    of the call less the time that finding (and perhaps downloading) the model took.
+
+    Args:
+        config: What to ingest, and into what.
+        progress: Called as blocks are done.
+        report: Takes a line for the user when something slow begins, or something is missing.
+
+    Raises:
+        SourceError: There is nothing to ingest in any of the sources, and no tree.
+        UsageError: The place of the tree is not one for a tree.
+        MismatchError: The tree was made with another model, tokenizer or GistNet.
+        MissingBackendError: The model or the device is not here.
+        TreeBusyError: Another process is writing to the tree.
+        TreeDamagedError: The tree cannot be understood.
+        ResourceError: Out of memory or disk; the tree is as it was.
+    """
+    run = _Run(config, progress or (lambda _done, _known: None), report or (lambda _line: None))
+    return run.ingest()
+
+
+class _Run:
+    """One ingest: its clocks, and what it knows so far."""
+
+    def __init__(self, config: IngestConfig, progress: Progress, report: Report) -> None:
+        self._config = config
+        self._progress = progress
+        self._report = report
+        self._start = time.perf_counter()
+        self._read_seconds = self._resolve_seconds = 0.0
+        self._layout = Layout(place_for_tree(config.tree))
+        self._paths = RecordedPaths(self._layout.root)
+        self._scan = scan_sources(config.sources, config.options, self._paths)
+        if STDIN in config.sources and config.stdin_name in self._scan.files:
+            raise UsageError(
+                f"standard input and a file would both be recorded as {config.stdin_name}", "use another --name"
+            )
+
+    def ingest(self) -> IngestResult:
+        """Bring the tree up to date; make it when it is not there and there is something to put in."""
+        stream = self._read_stream()
+        return self._update(stream) if self._layout.catalog.is_file() else self._fill(stream)
+
+    def _fill(self, stream: TextDocument | None) -> IngestResult:
+        """Make a new tree, once there is a document that could be read."""
+        comparison = compare(self._scan, [], self._paths)
+        with closing(self._contents(stream, comparison.to_read)) as contents:
+            first = next((item for item in contents if item[1] is not None), None)
+            if first is None:
+                self._refuse_empty_directories([])
+                raise combined(self._scan.failures)
+            with Intake(self._layout, self._nets, self._progress) as intake:
+                return self._take_in(intake, chain([first], contents), unchanged=0)
+
+    def _update(self, stream: TextDocument | None) -> IngestResult:
+        with Tree.open(self._layout.root) as tree:
+            self._nets.expect(tree.fingerprint)
+            comparison = compare(self._scan, tree.documents, self._paths)
+            if stream is None and not comparison.to_read and not comparison.gone:
+                self._refuse_empty_directories(tree.documents)
+                return self._result(DocumentCounts(unchanged=comparison.unchanged, skipped=self._scan.skipped))
+        with Intake(self._layout, self._nets, self._progress) as intake:
+            # Once more, now under the lock: another ingest may have come between.
+            comparison = compare(self._scan, intake.live.values(), self._paths)
+            for document in comparison.gone:
+                intake.retire(document)
+            with closing(self._contents(stream, comparison.to_read)) as contents:
+                return self._take_in(intake, contents, comparison.unchanged)
+
+    def _take_in(self, intake: Intake, contents: Iterable[Content], unchanged: int) -> IngestResult:
+        """Put in what could be read, take out what is no text any more, and commit if that changes anything."""
+        for path, document in contents:
+            if document is not None:
+                intake.put(path, document)
+            elif path in intake.live:
+                intake.retire(intake.live[path])
+        self._refuse_empty_directories([*intake.live.values(), *intake.gone])
+        counts = DocumentCounts(
+            intake.added, intake.updated, unchanged + intake.unchanged, len(intake.gone), self._scan.skipped
+        )
+        if intake.has_changes:
+            intake.writer.commit(list(self._config.sources), __version__, counts)
+        return self._result(counts, intake)
+
+    @cached_property
+    def _nets(self) -> TextNets:
+        start = time.perf_counter()
+        files = resolve_model(self._config.model, report=self._report)
+        self._resolve_seconds = time.perf_counter() - start
+        return TextNets(files, self._config.device, self._report)
+
+    def _read_stream(self) -> TextDocument | None:
+        """The text of standard input, when it is a source and can be read."""
+        if STDIN not in self._config.sources:
+            return None
+        start = time.perf_counter()
+        try:
+            return read_stream(sys.stdin.buffer, self._config.options)
+        except SourceError as error:
+            self._scan.failures.append(error)
+            self._scan.skipped.append(Skipped(STDIN, error.message))
+            return None
+        finally:
+            self._read_seconds += time.perf_counter() - start
+
+    def _contents(self, stream: TextDocument | None, files: list[SourceFile]) -> Generator[Content, None, None]:
+        """Recorded paths with what is there now: text, or None where there is none any more."""
+        if stream is not None:
+            yield self._config.stdin_name, stream
+        with closing(read_ahead(files, self._config.options)) as contents:
+            for found, content, seconds in contents:
+                self._read_seconds += seconds
+                if isinstance(content, TextDocument):
+                    yield found.path, content
+                    continue
+                if found.file.named:
+                    refuse(self._scan, found.shown, content.reason, found.path)
+                else:
+                    self._scan.skipped.append(Skipped(found.shown, content.reason))
+                if not content.reason.startswith(UNREADABLE):
+                    yield found.path, None
+
+    def _refuse_empty_directories(self, documents: Iterable[Document]) -> None:
+        """Note a failure for each directory that none of the documents comes from."""
+        documents = list(documents)
+        for directory in self._scan.directories:
+            if any(directory.holds(document, self._paths) for document in documents):
+                continue
+            source = directory.source
+            skipped = [skip for skip in self._scan.skipped if Path(skip.path).is_relative_to(source)]
+            why = (
+                f"{len(skipped)} skipped, the first: {skipped[0].path} ({skipped[0].reason})" if skipped else "no files"
+            )
+            self._scan.failures.append(SourceError(f"{source} holds nothing to ingest: {why}", "name other sources"))
+
+    def _result(self, counts: DocumentCounts, intake: Intake | None = None) -> IngestResult:
+        with Tree.open(self._layout.root) as tree:
+            total = time.perf_counter() - self._start
+            tokens_added = intake.writer.tokens_added if intake else 0
+            report = IngestReport(
+                tree=str(self._layout.root),
+                model=self._nets.files.name,
+                documents=counts,
+                tokens=tree.timeline.total_tokens,
+                tokens_added=tokens_added,
+                blocks=tree.timeline.total_blocks,
+                nodes={f"lod{lod}": tree.timeline.n_nodes(lod) for lod in range(1, TOP_LOD + 1)},
+                bytes_on_disk=tree.bytes_on_disk(),
+                seconds=IngestSeconds(
+                    read=self._read_seconds,
+                    tokenize=intake.tokenize_seconds if intake else 0.0,
+                    gist=intake.writer.gist_seconds if intake else 0.0,
+                    write=intake.writer.write_seconds if intake else 0.0,
+                    total=total,
+                ),
+                tokens_per_second=tokens_added / (total - self._resolve_seconds),
+                peak_rss_mb=peak_rss_mb(),
+            )
+        return IngestResult(report, combined(self._scan.failures) if self._scan.failures else None)
+
+
+def combined(failures: list[SourceError]) -> SourceError:
+    """One error for all sources that could not be ingested."""
+    if len(failures) == 1:
+        return failures[0]
+    messages = "; ".join(failure.message for failure in failures)
+    return SourceError(f"{len(failures)} sources could not be ingested: {messages}", "check the paths")

@@ -1,0 +1,273 @@
+"""``mctool ask``: a question in, an answer with citations out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mctool.cli.console import note_console, output_console, print_json, reporter
+from mctool.cli.options import (
+    DebugOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    TreeOption,
+)
+from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig
+from mctool.core.errors import ResourceError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from mctool.app.ask import Listeners, Reader
+    from mctool.core.records import AskReport, FocusEntry, FocusIteration
+
+_FOCUS = "Focus"
+_ANSWER = "Answer"
+
+
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What is asked; - reads it from standard input.")
+    ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", metavar="SOURCE", help="Ask about these files instead of a tree."),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='JSON lines {"id", "question"}; with --json, one result a line.'),
+    ] = None,
+    w_max: Annotated[
+        int | None,
+        typer.Option(
+            "--w-max",
+            metavar="TOKENS",
+            help="Most tokens that the model reads: prompt, question and entries. [default: 2048; 8192 on a GPU]",
+            rich_help_panel=_FOCUS,
+        ),
+    ] = None,
+    lens: Annotated[str, typer.Option(help="The lens: lexical.", rich_help_panel=_FOCUS)] = "lexical",
+    path: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Search only documents whose path matches.", rich_help_panel=_FOCUS),
+    ] = None,
+    positions: Annotated[
+        str,
+        typer.Option(help="Rotary positions of entries: squeeze, compact or absolute.", rich_help_panel=_FOCUS),
+    ] = "squeeze",
+    max_iterations: Annotated[
+        int, typer.Option(help="Most refocus iterations.", rich_help_panel=_FOCUS)
+    ] = FocusConfig.max_iterations,
+    n_diff: Annotated[
+        int, typer.Option("--n-diff", help="Most actions in one iteration.", rich_help_panel=_FOCUS)
+    ] = FocusConfig.n_diff,
+    tau_expand: Annotated[
+        float, typer.Option("--tau-expand", help="Expand above this score.", rich_help_panel=_FOCUS)
+    ] = FocusConfig.tau_expand,
+    tau_collapse: Annotated[
+        float, typer.Option("--tau-collapse", help="Collapse below minus this score.", rich_help_panel=_FOCUS)
+    ] = FocusConfig.tau_collapse,
+    cooldown: Annotated[
+        int, typer.Option(help="Iterations before a change may be undone.", rich_help_panel=_FOCUS)
+    ] = FocusConfig.cooldown,
+    no_narrow: Annotated[
+        bool, typer.Option("--no-narrow", help="Fill the budget with raw text.", rich_help_panel=_FOCUS)
+    ] = False,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Most tokens of the answer.", rich_help_panel=_ANSWER)
+    ] = AskConfig.max_new_tokens,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the likeliest token.", rich_help_panel=_ANSWER)
+    ] = AskConfig.temperature,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.", rich_help_panel=_ANSWER)] = AskConfig.seed,
+    no_answer: Annotated[
+        bool, typer.Option("--no-answer", help="Focus and citations only.", rich_help_panel=_ANSWER)
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Nats that each citation is worth to the answer.", rich_help_panel=_ANSWER),
+    ] = False,
+    show_focus: Annotated[
+        bool, typer.Option("--show-focus", help="Draw the LOD map after each refocus, on stderr.")
+    ] = False,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every refocus as JSON lines; - for standard output.")
+    ] = None,
+    tree: TreeOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Answer a question about the documents of a tree, with citations.
+
+    [bold]Examples[/bold]
+
+      mctool ask "Who gave the ring to Bilbo?"
+
+      mctool ask -f src/ "Where are sockets closed?" --show-focus
+
+      echo "What does --dry-run do?" | mctool ask - --json | jq .citations
+    """
+    asked = list(_questions(question, questions))
+    if trace == Path("-") and as_json:
+        raise UsageError("--trace - and --json both write to standard output", "write the trace to a file")
+
+    from mctool.app.ask import Reader
+
+    report = reporter(quiet)
+    place = _tree_of_files(file, tree, model, device, report) if file else tree
+    with ExitStack() as stack:
+        reader = stack.enter_context(Reader(place, model, device, dtype, report))
+        focus = FocusConfig(
+            w_max=w_max if w_max is not None else reader.default_w_max,
+            max_iterations=max_iterations,
+            n_diff=n_diff,
+            tau_expand=tau_expand,
+            tau_collapse=tau_collapse,
+            cooldown=cooldown,
+            narrow=not no_narrow,
+        )
+        config = AskConfig(
+            focus=focus.filled() if no_narrow else focus,
+            positions=positions,  # type: ignore[arg-type]  (checked by AskConfig)
+            max_new_tokens=0 if no_answer else max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            lens=lens,  # type: ignore[arg-type]
+            path_glob=path,
+            explain=explain,
+        )
+        output = _Output(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)
+        for asking in asked:
+            output.ask(reader, asking, config)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A question, and the id that its result carries; None for a single question."""
+
+    text: str
+    id: Any = None
+    numbered: bool = False
+
+
+def _questions(question: str | None, file: Path | None) -> Iterator[_Question]:
+    """The questions that were asked, one way or the other."""
+    if (question is None) == (file is None):
+        raise UsageError("give either a QUESTION or --questions FILE")
+    if file is None:
+        yield _Question(sys.stdin.read() if question == "-" else str(question))
+        return
+    try:
+        lines = (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError(f"cannot read --questions {file}: {reason}", "name a UTF-8 file of JSON lines") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            yield _Question(str(record["question"]), record.get("id"), numbered=True)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f'line {number} of {file} is not a JSON object with a "question"', 'write {"id": ..., "question": ...}'
+            ) from error
+
+
+def _tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:
+    """A cached tree that holds just these files, brought up to date."""
+    if tree is not None:
+        raise UsageError("--file and --tree exclude each other", "leave one out")
+    from mctool.app.cached_tree import cached_tree
+
+    return cached_tree(files, model, device, report)
+
+
+class _Output:
+    """Where results go: stdout for answers, stderr for maps and, in a pipe, citations."""
+
+    def __init__(self, stack: ExitStack, *, as_json: bool, quiet: bool, show_focus: bool, trace: Path | None) -> None:
+        self._as_json, self._quiet, self._show_focus = as_json, quiet, show_focus
+        self._trace = None
+        if trace is not None:
+            from mctool.app.trace import Trace
+
+            try:
+                stream = sys.stdout if str(trace) == "-" else stack.enter_context(trace.open("w", encoding="utf-8"))
+            except OSError as error:
+                raise ResourceError(f"cannot write --trace {trace}: {error.strerror}", "name another file") from error
+            self._trace = Trace(stream)
+
+    def ask(self, reader: Reader, question: _Question, config: AskConfig) -> None:
+        """Answer one question and print the result."""
+        report = reader.ask(question.text, config, self._listeners(config))
+        if self._as_json:
+            print_json(({"id": question.id} if question.numbered else {}) | report.to_json())
+        else:
+            self._print(report, answered=config.max_new_tokens > 0)
+
+    def _listeners(self, config: AskConfig) -> Listeners:
+        from mctool.app.ask import Listeners
+
+        return Listeners(
+            on_text=None if self._as_json else self._stream,
+            on_refocus=self._map(config.focus.w_max) if self._show_focus else None,
+            trace=self._trace,
+        )
+
+    @staticmethod
+    def _stream(text: str) -> None:
+        from mctool.render.safe_text import safe_text
+
+        sys.stdout.write(safe_text(text))
+        sys.stdout.flush()
+
+    @staticmethod
+    def _map(w_max: int) -> Any:
+        from mctool.render.lod_map import render_lod_map, step_title
+
+        console = note_console()
+        previous: list[list[FocusEntry]] = []
+
+        def show(iteration: int, entries: list[FocusEntry], record: FocusIteration | None) -> None:
+            title = step_title(iteration, record) if record else "The cover that refocusing starts from"
+            cost = sum(entry.cost for entry in entries)
+            before = previous[-1] if previous else None
+            console.print(
+                render_lod_map(entries, w_max=w_max, cost=cost, previous=before, title=title, width=console.width)
+            )
+            previous[:] = [entries]
+
+        return show
+
+    def _print(self, report: AskReport, answered: bool) -> None:
+        """What follows the streamed answer: its line end, and the citations."""
+        from mctool.render.answer import render_citations
+
+        if answered:
+            sys.stdout.write("\n" if report.supported else f"{report.answer}\n")
+            sys.stdout.flush()
+        if report.tree.stale and not self._quiet:
+            many = len(report.tree.stale)
+            note_console().print(
+                f"{many} document{'s' if many > 1 else ''} changed since the last ingest; run `mctool ingest` again",
+                style="yellow",
+                markup=False,
+            )
+        console = output_console() if sys.stdout.isatty() or not answered else note_console(self._quiet)
+        if report.citations:
+            console.print(render_citations(report.citations))
+        elif not answered:
+            console.print("No text in the documents speaks for an answer.", markup=False)

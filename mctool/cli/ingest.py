@@ -1,0 +1,148 @@
+"""``mctool ingest``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mctool.cli.console import note_console, output_console, print_json, progress_bar, reporter
+from mctool.cli.options import DebugOption, DeviceOption, JsonOption, ModelOption, QuietOption, TreeOption
+from mctool.core.config import DEFAULT_MODEL
+from mctool.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mctool.app.ingest import IngestConfig
+    from mctool.core.records import IngestReport, Skipped
+
+_REASONS_SHOWN = 8
+
+
+def ingest(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Files and directories; - for standard input.", show_default=False),
+    ],
+    tree: TreeOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Take only these files of directories; patterns as in .gitignore."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave these files of directories out; patterns as in .gitignore."),
+    ] = None,
+    max_file_mb: Annotated[float, typer.Option(metavar="MB", help="Skip larger files.")] = 16.0,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Path to record for standard input.", show_default="stdin")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read, and what it would take; write nothing.")
+    ] = False,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Bring a MegaContext Tree up to date with files and directories.
+
+    Only what changed is read; documents whose file is gone are retired. Directories honour .gitignore and
+    .mctoolignore; binaries, vendored and generated files are skipped.
+    """
+    from mctool.app.ingest import IngestConfig
+    from mctool.app.ingest import ingest as run
+    from mctool.app.scan import STDIN
+    from mctool.sources import SourceOptions
+
+    if name is not None and STDIN not in sources:
+        raise UsageError("--name is for standard input", "name - as a source, or leave --name out")
+    config = IngestConfig(
+        sources=tuple(sources),
+        tree=tree,
+        model=model,
+        device=device,
+        stdin_name="stdin" if name is None else name,
+        options=SourceOptions(tuple(include or ()), tuple(exclude or ()), max_file_mb),
+    )
+    if dry_run:
+        _estimate(config, json, quiet)
+        return
+    report = reporter(quiet)
+    if STDIN in sources and sys.stdin.isatty():
+        report("reading from the terminal; end with Ctrl-D")
+    with progress_bar("gists", "tok", quiet, scale=32) as progress:
+        result = run(config, progress, report)
+    if json:
+        print_json(result.report.to_json())
+    else:
+        _print_skipped(result.report.documents.skipped, quiet)
+        _print_report(result.report)
+    if result.error is not None:
+        raise result.error
+
+
+def _estimate(config: IngestConfig, json: bool, quiet: bool) -> None:
+    from mctool.app.estimate import estimate_ingest
+
+    estimate = estimate_ingest(config)
+    if json:
+        print_json(estimate.to_json())
+        return
+    _print_skipped(estimate.skipped, quiet)
+    console = output_console()
+    console.print(f"{estimate.tree}{'' if estimate.exists else ' (new)'}: nothing written", markup=False)
+    changes = {
+        "new": estimate.new,
+        "changed": estimate.changed,
+        "unchanged": estimate.unchanged,
+        "to retire": estimate.retired,
+    }
+    console.print(f"documents: {_counts(changes)}", markup=False)
+    console.print(
+        f"to read: {_size(estimate.bytes)}, about {estimate.tokens:,} tokens, {estimate.seconds:.0f} s and "
+        f"{_size(estimate.bytes_on_disk)} on disk",
+        markup=False,
+    )
+
+
+def _counts(changes: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) or "none"
+
+
+def _print_report(report: IngestReport) -> None:
+    documents, seconds = report.documents, report.seconds
+    changes = {
+        "new": documents.added,
+        "changed": documents.updated,
+        "unchanged": documents.unchanged,
+        "retired": documents.retired,
+    }
+    console = output_console()
+    console.print(f"{report.tree}: {report.tokens:,} tokens, {_size(report.bytes_on_disk)} on disk", markup=False)
+    console.print(f"documents: {_counts(changes)}", markup=False)
+    if report.tokens_added:
+        console.print(
+            f"{report.tokens_added:,} tokens added in {seconds.total:.1f} s, {report.tokens_per_second:,.0f} tokens/s",
+            markup=False,
+        )
+
+
+def _print_skipped(skipped: list[Skipped], quiet: bool) -> None:
+    """What was left out, by reason, the most frequent first."""
+    console = note_console(quiet)
+    reasons = Counter(skip.reason for skip in skipped).most_common()
+    for reason, count in reasons[:_REASONS_SHOWN]:
+        example = next(skip.path for skip in skipped if skip.reason == reason)
+        console.print(
+            f"skipped {example}{f' and {count - 1:,} more' if count > 1 else ''}: {reason}", style="dim", markup=False
+        )
+    if len(reasons) > _REASONS_SHOWN:
+        rest = sum(count for _, count in reasons[_REASONS_SHOWN:])
+        console.print(f"skipped {rest:,} more for other reasons; --json lists all", style="dim", markup=False)
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.0f} kB"

@@ -1,0 +1,193 @@
+"""Decoding an answer from a window, with refocusing while it grows.
+
+Shape letters: n slots of the window, m tokens of the answer, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mctool.core.blocks import BLOCK_TOKENS
+from mctool.engine.assemble import Window
+from mctool.nets.base_model import BaseModel, Decoding
+from mctool.nets.tokenizer import TextTokenizer
+
+LONGEST_LOOP = 16
+"""An answer ends when its last 1 to 16 tokens have come three times in a row."""
+
+GATE_TOKENS = 8
+"""Tokens that are held back until it is known whether the window is the ground of the answer."""
+
+
+@dataclass(frozen=True)
+class AnswerConfig:
+    """How tokens are chosen.
+
+    Attributes:
+        max_new_tokens: Most tokens to generate.
+        temperature: 0 takes the likeliest token.
+        seed: Seed of the sampling when ``temperature`` > 0.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A decoded answer.
+
+    Attributes:
+        text: Without leading and trailing white space.
+        ids: Its tokens, the one that ended it left out.
+        grounded: False when the gate stopped it; the text is then what was held back.
+        window: The window that it was finished with.
+        prefill_seconds: Time spent reading windows.
+        decode_seconds: Time spent generating.
+        first_token_at: ``time.perf_counter()`` when the first token was known; None for an answer without tokens.
+    """
+
+    text: str
+    ids: list[int]
+    grounded: bool
+    window: Window
+    prefill_seconds: float
+    decode_seconds: float
+    first_token_at: float | None
+
+
+OnText = Callable[[str], None]
+Gate = Callable[[list[int], float], bool]
+"""Given the first tokens of an answer and their log-likelihood in nats, whether to go on with it."""
+Refocus = Callable[[str], Window | None]
+"""Given the answer so far, the window to go on with, or None when the one in use is still right."""
+
+
+def decode_answer(
+    model: BaseModel,
+    tokenizer: TextTokenizer,
+    window: Window,
+    config: AnswerConfig,
+    *,
+    on_text: OnText | None = None,
+    gate: Gate | None = None,
+    refocus: Refocus | None = None,
+) -> Answer:
+    """Generate until the end of the line, an end token, a loop, or ``max_new_tokens``.
+
+    Args:
+        model: The base model.
+        tokenizer: Its tokenizer.
+        window: What it reads first.
+        config: How tokens are chosen.
+        on_text: Told of each piece of text as it comes, once the gate has let it through.
+        gate: Asked once, after GATE_TOKENS tokens or at the end of a shorter answer.
+        refocus: Asked after every K = 32 tokens; a new window is read in place of the old one, the answer so far kept.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    draft = _Draft(tokenizer, on_text, gate)
+    started = time.perf_counter()
+    decoding = model.prefill(window.embeddings, window.positions)
+    prefill_seconds = time.perf_counter() - started
+    first_token_at: float | None = None
+    while len(draft.ids) < config.max_new_tokens:
+        token = _choose(decoding.logits, config.temperature, generator)
+        first_token_at = first_token_at or time.perf_counter()
+        if token in model.eos_ids or draft.take(token, decoding.logits) or len(draft.ids) == config.max_new_tokens:
+            break
+        refocused = refocus(draft.text) if refocus is not None and len(draft.ids) % BLOCK_TOKENS == 0 else None
+        if refocused is None:
+            decoding.step(token)
+        else:
+            reading = time.perf_counter()
+            window, decoding = refocused, _read_on(model, refocused, draft.ids)
+            prefill_seconds += time.perf_counter() - reading
+    draft.finish()
+    total = time.perf_counter() - started
+    return Answer(
+        text=draft.text.strip(),
+        ids=draft.ids,
+        grounded=draft.passed is not False,
+        window=window,
+        prefill_seconds=prefill_seconds,
+        decode_seconds=total - prefill_seconds,
+        first_token_at=first_token_at,
+    )
+
+
+class _Draft:
+    """An answer while it grows.
+
+    Attributes:
+        ids: Its tokens.
+        text: Their text, up to the end of the line.
+        passed: What the gate has said; None before it was asked.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, on_text: OnText | None, gate: Gate | None) -> None:
+        self.ids: list[int] = []
+        self.text = ""
+        self.passed: bool | None = None
+        self._stream = tokenizer.stream()
+        self._on_text = on_text or (lambda _text: None)
+        self._gate = gate or (lambda _ids, _nats: True)
+        self._nats = 0.0
+
+    def take(self, token: int, logits: Tensor) -> bool:
+        """Append a token; True when the answer ends with it."""
+        piece = self._stream.push(token)
+        line, line_end, _ = piece.partition("\n") if self.text.strip() else (piece.lstrip(), "", "")
+        if line_end and not line:
+            return True
+        self.ids.append(token)
+        self._nats += float(torch.log_softmax(logits.float(), dim=-1)[token])
+        self.text += line
+        if self.passed is None and len(self.ids) == GATE_TOKENS:
+            self._ask_gate()
+        elif self.passed and line:
+            self._on_text(line)
+        return bool(line_end) or self.passed is False or _loops(self.ids)
+
+    def finish(self) -> None:
+        """Let out what a short answer still holds back."""
+        if self.passed is None:
+            self._ask_gate()
+
+    def _ask_gate(self) -> None:
+        self.passed = bool(self.text.strip()) and self._gate(self.ids, self._nats)
+        if self.passed:
+            self._on_text(self.text)
+
+
+def answer_nats(model: BaseModel, window: Window, ids: list[int]) -> float:
+    """Log-likelihood of an answer given a window, in nats; 0 for an answer without tokens."""
+    if not ids:
+        return 0.0
+    with torch.inference_mode():
+        return float(model.log_likelihood(window.embeddings, window.positions, ids).sum())
+
+
+def _read_on(model: BaseModel, window: Window, ids: list[int]) -> Decoding:
+    """Read a window and the answer so far after it."""
+    positions = np.concatenate([window.positions, window.positions[-1] + 1 + np.arange(len(ids))])
+    return model.prefill(torch.cat([window.embeddings, model.embed(ids)]), positions)
+
+
+def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    chances = torch.softmax(logits.double().cpu() / temperature, dim=-1)
+    return int(torch.multinomial(chances, 1, generator=generator))
+
+
+def _loops(ids: list[int]) -> bool:
+    return any(
+        len(ids) >= 3 * n and ids[-n:] == ids[-2 * n : -n] == ids[-3 * n : -2 * n] for n in range(1, LONGEST_LOOP + 1)
+    )
