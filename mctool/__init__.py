@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mctool.version import __version__
 
 if TYPE_CHECKING:
-    from mctool.app.api import ingest, open_tree
+    from mctool.app.api import ask, ingest, open_tree
 
-_HOMES = {"ingest": "mctool.app.api", "open_tree": "mctool.app.api"}
+_HOMES = {"ask": "mctool.app.api", "ingest": "mctool.app.api", "open_tree": "mctool.app.api"}
 """Imported when first used, so that ``import mctool`` takes no time."""
 
-__all__ = ["__version__", "ingest", "open_tree"]
+__all__ = ["__version__", "ask", "ingest", "open_tree"]
 
 
 def __getattr__(name: str) -> Any:

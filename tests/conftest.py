@@ -97,9 +97,7 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tiny_model_dir: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def project(tmp_path: Path, tiny_model_dir: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory in which the tiny model is the default and has a GistNet."""
     directory = tmp_path / "project"
     directory.mkdir()

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
 
+from mctool.app.ask import Reader
 from mctool.app.ingest import IngestConfig
 from mctool.app.ingest import ingest as run_ingest
 from mctool.app.trees import locate_tree
-from mctool.core.config import DEFAULT_MODEL
-from mctool.core.records import IngestReport
+from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig
+from mctool.core.records import AskReport, IngestReport
 from mctool.sources import SourceOptions
 from mctool.tree import Tree
 
@@ -70,3 +71,34 @@ def ingest(
     if result.error is not None:
         raise result.error
     return result.report
+
+
+def ask(
+    question: str,
+    tree: str | PathLike[str] | None = None,
+    *,
+    config: AskConfig | None = None,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> AskReport:
+    """Answer one question about a tree, as ``mctool ask`` does; use :class:`mctool.app.ask.Reader` for many.
+
+    Args:
+        question: What is asked.
+        tree: The tree, or the directory that holds it; None for the nearest one.
+        config: How; None for the defaults, with W_max by the device.
+        model: The base model that the tree was made with.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises:
+        UsageError: An argument makes no sense.
+        TreeNotFoundError: There is no tree.
+        TreeDamagedError: The tree cannot be understood.
+        MismatchError: The tree was made with another model or tokenizer.
+        MissingBackendError: The model or the device is not here.
+        ResourceError: Out of memory.
+    """
+    with Reader(None if tree is None else Path(tree), model, device, dtype) as reader:
+        return reader.ask(question, config or AskConfig(FocusConfig(w_max=reader.default_w_max)))

@@ -23,7 +23,7 @@ _TOKENS_PER_SECOND = 15_000.0
 _START_SECONDS = 2.0
 """Until the nets are loaded."""
 
-_DISK_BYTES_PER_TOKEN = 40.0
+_DISK_BYTES_PER_TOKEN = 35.0
 """Measured with gists of width 576, which are most of it."""
 
 _MIN_HISTORY_TOKENS = 20_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from mctool.core.inspection import (
     TreeIngest,
     TreeReport,
 )
+from mctool.render.lod_cells import Places
 from mctool.tree import CODEC, AccessCount, Document, Tree
 
 NODE_TEXT_BLOCKS = 32
@@ -137,14 +137,14 @@ def inspect_hot(tree: Tree, limit: int) -> HotSpans:
     return HotSpans(str(tree.path), spans)
 
 
-def line_finder(tree: Tree) -> Callable[[int, int], tuple[int, int]]:
-    """A function from the token range of a run of whole blocks of one document to its first and last line."""
+def find_places(tree: Tree) -> Places:
+    """Where documents begin in the timeline, and a function that finds the lines of a run of blocks of one of them."""
 
-    def find(start_token: int, end_token: int) -> tuple[int, int]:
+    def line_range(start_token: int, end_token: int) -> tuple[int, int]:
         first, last = (_block_at(tree, token) for token in (start_token, end_token - 1))
         return tree.span(first, first + 1).start_line, tree.span(last, last + 1).end_line
 
-    return find
+    return Places(tree.timeline.start_token[:-1].tolist(), line_range)
 
 
 def _documents(tree: Tree) -> list[TreeDocument]:

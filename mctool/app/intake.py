@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -116,6 +117,7 @@ def _remove_empty_tree(layout: Layout) -> None:
     """Remove a tree that was just made and holds no segment."""
     with suppress(OSError):  # a segment, or what the user put there: then it stays
         layout.segments.rmdir()
+        shutil.rmtree(layout.lexical, ignore_errors=True)
         for file in layout.root.glob(f"{layout.catalog.name}*"):
             file.unlink()
         layout.root.rmdir()

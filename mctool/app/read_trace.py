@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from mctool.app.trace import TRACE_VERSION
 from mctool.core.blocks import TOP_LOD
 from mctool.core.errors import MismatchError, SourceError
-from mctool.core.inspection import TracedQuestion, TraceStep
-from mctool.core.records import FocusEntry, FocusIteration
+from mctool.core.inspection import TracedAnswer, TracedQuestion, TraceStep
+from mctool.core.records import Citation, FocusEntry, FocusIteration
 
 Event = dict[str, Any]
 
-_ENTRY_FIELDS = {field.name for field in fields(FocusEntry)}
 _FIX = "record it again with `mctool ask QUESTION --trace FILE`"
 
 
@@ -41,7 +40,7 @@ def read_trace(lines: Iterable[str], name: str) -> list[TracedQuestion]:
             elif event["event"] == "refocus":
                 questions[-1].steps.append(_step(event, questions[-1].tokens))
             elif event["event"] == "answer":
-                questions[-1] = TracedQuestion(**{**vars(questions[-1]), "answer": _answer(event)})
+                questions[-1] = replace(questions[-1], answer=_answer(event))
             else:
                 raise ValueError(f"unknown event {event['event']!r}")
         except KeyError as error:
@@ -88,9 +87,24 @@ def _step(event: Event, tokens: int) -> TraceStep:
     return TraceStep(_whole(event, "iteration"), expand, collapse, record, _entries(event, tokens))
 
 
-def _answer(event: Event) -> Event:
-    _text(event, "answer")
-    return {key: value for key, value in event.items() if key != "event"}
+def _answer(event: Event) -> TracedAnswer:
+    if not isinstance(event["supported"], bool) or not isinstance(event["citations"], list):
+        raise ValueError("supported or citations has a wrong type")
+    citations = [_citation(stored) for stored in event["citations"]]
+    return TracedAnswer(_text(event, "answer"), event["supported"], citations)
+
+
+def _citation(stored: Any) -> Citation:
+    _require_fields(stored, Citation)
+    return Citation(
+        path=_text(stored, "path"),
+        start_line=_whole(stored, "start_line"),
+        end_line=_whole(stored, "end_line"),
+        start_char=_whole(stored, "start_char"),
+        end_char=_whole(stored, "end_char"),
+        text=_text(stored, "text"),
+        delta_nats=None if stored["delta_nats"] is None else _number(stored, "delta_nats"),
+    )
 
 
 def _entries(event: Event, tokens: int) -> list[FocusEntry]:
@@ -109,8 +123,7 @@ def _entries(event: Event, tokens: int) -> list[FocusEntry]:
 
 
 def _entry(stored: Any) -> FocusEntry:
-    if not isinstance(stored, dict) or set(stored) != _ENTRY_FIELDS:
-        raise ValueError("an entry has not the fields of one")
+    _require_fields(stored, FocusEntry)
     lod = _whole(stored, "lod")
     if lod > TOP_LOD:
         raise ValueError(f"an entry has LOD{lod}")
@@ -124,6 +137,12 @@ def _entry(stored: Any) -> FocusEntry:
         start_char=None if stored["start_char"] is None else _whole(stored, "start_char"),
         end_char=None if stored["end_char"] is None else _whole(stored, "end_char"),
     )
+
+
+def _require_fields(stored: Any, record: type[FocusEntry] | type[Citation]) -> None:
+    expected = {field.name for field in fields(record)}
+    if not isinstance(stored, dict) or set(stored) != expected:
+        raise ValueError(f"a {record.__name__} has not the fields {', '.join(sorted(expected))}")
 
 
 def _nodes(event: Event, name: str) -> list[list[int]]:
@@ -150,6 +169,7 @@ def _number(event: Event, name: str) -> float:
 
 
 def _text(event: Event, name: str) -> str:
-    if not isinstance(event[name], str):
-        raise ValueError(f"{name} is {event[name]!r}, not text")
-    return event[name]
+    value = event[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, not text")
+    return value

@@ -35,20 +35,49 @@ class SourceFile:
     shown: str
 
 
+class RecordedPaths:
+    """The paths that a tree records: POSIX, relative to the directory that holds the tree, else absolute."""
+
+    def __init__(self, tree: Path) -> None:
+        """Take the absolute path of the tree, which need not exist."""
+        self._tree = Path(os.path.normpath(tree))
+        self.base = self._tree.parent
+        self._real_base = self.base.resolve()
+
+    def record(self, path: Path) -> str:
+        """The recorded form of an absolute path."""
+        if path.is_relative_to(self.base):
+            return path.relative_to(self.base).as_posix()
+        real = path.parent.resolve() / path.name
+        return (real.relative_to(self._real_base) if real.is_relative_to(self._real_base) else path).as_posix()
+
+    def places(self, recorded: str) -> tuple[str, ...]:
+        """The absolute paths that a recorded one stands for: with links on the way to the tree, and without."""
+        if recorded.startswith("/"):
+            return (recorded,)
+        return f"{self.base}/{recorded}", f"{self._real_base}/{recorded}"
+
+    def in_tree(self, path: Path) -> bool:
+        """Whether an absolute path lies within the tree itself."""
+        return path.is_relative_to(self._tree)
+
+
 @dataclass(frozen=True)
 class SourceDirectory:
-    """A source that is a directory: as given, absolute, and without links."""
+    """A source that is a directory: as given, and its absolute paths with and without links, each with a slash."""
 
     source: str
-    root: Path
-    real_root: Path
+    prefixes: tuple[str, ...]
+
+    @classmethod
+    def at(cls, source: str, root: Path) -> SourceDirectory:
+        """The directory ``root``, an absolute path, that the user calls ``source``."""
+        return cls(source, tuple(f"{str(path).rstrip('/')}/" for path in (root, root.resolve())))
 
     def holds(self, document: Document, paths: RecordedPaths) -> bool:
         """Whether a document comes from a file in or below the directory."""
-        if is_stream(document):
-            return False
-        place = paths.locate(document.path)
-        return place.is_relative_to(self.root) or place.is_relative_to(self.real_root)
+        places = paths.places(document.path)
+        return not is_stream(document) and any(place.startswith(self.prefixes) for place in places)
 
 
 @dataclass
@@ -70,31 +99,6 @@ class Scan:
     directories: list[SourceDirectory] = field(default_factory=list)
     skipped_paths: dict[str, str] = field(default_factory=dict)
     filtered: bool = False
-
-
-class RecordedPaths:
-    """The paths that a tree records: POSIX, relative to the directory that holds the tree, else absolute."""
-
-    def __init__(self, tree: Path) -> None:
-        """Take the absolute path of the tree, which need not exist."""
-        self._tree = Path(os.path.normpath(tree))
-        self.base = self._tree.parent
-        self._real_base = self.base.resolve()
-
-    def record(self, path: Path) -> str:
-        """The recorded form of an absolute path."""
-        if path.is_relative_to(self.base):
-            return path.relative_to(self.base).as_posix()
-        real = path.parent.resolve() / path.name
-        return (real.relative_to(self._real_base) if real.is_relative_to(self._real_base) else path).as_posix()
-
-    def locate(self, recorded: str) -> Path:
-        """The absolute path that a recorded one stands for."""
-        return self.base / recorded
-
-    def in_tree(self, path: Path) -> bool:
-        """Whether an absolute path lies within the tree itself."""
-        return path.is_relative_to(self._tree)
 
 
 def scan_sources(sources: Iterable[str], options: SourceOptions, paths: RecordedPaths) -> Scan:
@@ -119,7 +123,7 @@ def scan_sources(sources: Iterable[str], options: SourceOptions, paths: Recorded
         root = Path(os.path.abspath(source))  # noqa: PTH100  (Path.resolve would follow links)
         is_directory = root.is_dir()
         if is_directory:
-            scan.directories.append(SourceDirectory(source, root, root.resolve()))
+            scan.directories.append(SourceDirectory.at(source, root))
         for file in found.files:
             if not paths.in_tree(file.path):
                 shown = str(Path(source) / file.path.relative_to(root)) if is_directory else source
@@ -199,7 +203,7 @@ def _is_gone(scan: Scan, document: Document, paths: RecordedPaths) -> bool:
         return not reason.startswith(UNREADABLE) and not is_stream(document)
     if not any(directory.holds(document, paths) for directory in scan.directories):
         return False
-    return not (scan.filtered and os.path.lexists(paths.locate(document.path)))
+    return not (scan.filtered and os.path.lexists(paths.places(document.path)[0]))
 
 
 def _skip_reason(scan: Scan, path: str) -> str | None:

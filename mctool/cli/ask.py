@@ -212,18 +212,18 @@ class _Output:
 
     def ask(self, reader: Reader, question: _Question, config: AskConfig) -> None:
         """Answer one question and print the result."""
-        report = reader.ask(question.text, config, self._listeners(config))
+        report = reader.ask(question.text, config, self._listeners(reader, config))
         if self._as_json:
             print_json(({"id": question.id} if question.numbered else {}) | report.to_json())
         else:
             self._print(report, answered=config.max_new_tokens > 0)
 
-    def _listeners(self, config: AskConfig) -> Listeners:
+    def _listeners(self, reader: Reader, config: AskConfig) -> Listeners:
         from mctool.app.ask import Listeners
 
         return Listeners(
             on_text=None if self._as_json else self._stream,
-            on_refocus=self._map(config.focus.w_max) if self._show_focus else None,
+            on_refocus=self._map(reader, config.focus.w_max) if self._show_focus else None,
             trace=self._trace,
         )
 
@@ -235,10 +235,11 @@ class _Output:
         sys.stdout.flush()
 
     @staticmethod
-    def _map(w_max: int) -> Any:
+    def _map(reader: Reader, w_max: int) -> Any:
+        from mctool.app.inspect import find_places
         from mctool.render.lod_map import render_lod_map, step_title
 
-        console = note_console()
+        console, places = note_console(), find_places(reader.tree)
         previous: list[list[FocusEntry]] = []
 
         def show(iteration: int, entries: list[FocusEntry], record: FocusIteration | None) -> None:
@@ -246,7 +247,15 @@ class _Output:
             cost = sum(entry.cost for entry in entries)
             before = previous[-1] if previous else None
             console.print(
-                render_lod_map(entries, w_max=w_max, cost=cost, previous=before, title=title, width=console.width)
+                render_lod_map(
+                    entries,
+                    w_max=w_max,
+                    cost=cost,
+                    previous=before,
+                    title=title,
+                    width=console.width,
+                    places=places,
+                )
             )
             previous[:] = [entries]
 

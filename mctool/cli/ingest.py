@@ -23,7 +23,7 @@ _REASONS_SHOWN = 8
 def ingest(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Files and directories; - for standard input.", show_default=False),
+        typer.Argument(metavar="SOURCE", help="Files and directories; - for standard input.", show_default=False),
     ],
     tree: TreeOption = None,
     model: ModelOption = DEFAULT_MODEL,

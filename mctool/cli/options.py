@@ -90,6 +90,7 @@ JsonOption = Annotated[
     bool,
     typer.Option(
         "--json",
+        metavar="",
         envvar="MCTOOL_JSON",
         show_envvar=True,
         help="Print the result as one JSON object on stdout.",
@@ -103,6 +104,7 @@ QuietOption = Annotated[
     typer.Option(
         "--quiet",
         "-q",
+        metavar="",
         envvar="MCTOOL_QUIET",
         show_envvar=True,
         help="No notes and no progress on stderr; errors only.",
@@ -115,6 +117,7 @@ DebugOption = Annotated[
     bool,
     typer.Option(
         "--debug",
+        metavar="",
         envvar="MCTOOL_DEBUG",
         show_envvar=True,
         callback=_note_debug,

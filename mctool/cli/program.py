@@ -17,6 +17,7 @@ import typer
 from mctool.cli.ask import ask
 from mctool.cli.config_files import read_defaults
 from mctool.cli.ingest import ingest
+from mctool.cli.inspect import inspect
 from mctool.cli.models import models
 from mctool.cli.options import DebugOption, Invocation
 from mctool.cli.verify import verify
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(ingest)
 app.command()(ask)
+app.command()(inspect)
 app.add_typer(models, name="models")
 app.command()(verify)
 

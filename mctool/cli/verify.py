@@ -24,7 +24,8 @@ def verify(
         if report.ok and not quiet:
             console.print(f"{report.tree} is sound", markup=False)
     if not report.ok:
+        places = "1 place" if len(report.damage) == 1 else f"{len(report.damage)} places"
         raise TreeDamagedError(
-            f"{report.tree} is damaged in {len(report.damage)} places",
+            f"{report.tree} is damaged in {places}",
             "restore the files from a backup, or ingest the sources into a new tree (--tree PATH)",
         )

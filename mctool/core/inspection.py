@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mctool.core.records import FocusEntry, FocusIteration, Record
+from mctool.core.records import Citation, FocusEntry, FocusIteration, Record
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,17 @@ class TraceStep(Record):
 
 
 @dataclass(frozen=True)
+class TracedAnswer(Record):
+    """The answer at the end of a traced question; an empty ``answer`` when only the focus was asked for."""
+
+    answer: str
+    supported: bool
+    citations: list[Citation]
+
+
+@dataclass(frozen=True)
 class TracedQuestion(Record):
-    """One question of a trace: the first cover, each refocus, and the answer as it was reported, if it got so far."""
+    """One question of a trace: the first cover, each refocus, and the answer; None when it was cut short."""
 
     question: str
     w_max: int
@@ -166,4 +175,4 @@ class TracedQuestion(Record):
     tokens: int
     entries: list[FocusEntry]
     steps: list[TraceStep]
-    answer: dict[str, Any] | None
+    answer: TracedAnswer | None

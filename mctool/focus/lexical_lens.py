@@ -15,14 +15,14 @@ from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
 from mctool.focus.lens import FloatArray, UtilityLens
 
-WINDOWS = ((0, 2.0), (1, 1.0), (2, 1.0), (4, 1.0))
-"""(blocks to each side, weight)."""
+WINDOWS = (0, 1, 2, 4)
+"""Blocks to each side."""
 
 DEFINITION_WEIGHT = 4.0
 DEFINITION_REACH = 3
 PATH_WEIGHT = 0.5
-SATURATION = 1.2
-"""k1 of BM25. Windows hold about the same number of terms everywhere, so lengths are not normalised (b = 0)."""
+SATURATION = 0.6
+"""k1 of BM25, which counts blocks here, not words. Windows hold about the same number of terms everywhere, so lengths are not normalised (b = 0)."""
 
 
 def lexical_lens(timeline: Timeline, hits: Sequence[TermHits], documents: IntArray | None = None) -> UtilityLens:
@@ -54,9 +54,9 @@ def block_utilities(timeline: Timeline, hits: Sequence[TermHits], documents: Int
         present = np.zeros(n + 1)
         present[term.blocks + 1] = 1
         before = np.cumsum(present)
-        for reach, window_weight in WINDOWS:
+        for reach in WINDOWS:
             found = before[np.minimum(rank + reach + 1, end)] - before[np.maximum(rank - reach, start)]
-            total += weight * window_weight * found * (SATURATION + 1) / (found + SATURATION)
+            total += weight * found * (SATURATION + 1) / (found + SATURATION)
         total += weight * DEFINITION_WEIGHT * _follow(term.definitions, end)
         if len(term.documents):
             total += weight * PATH_WEIGHT * np.isin(timeline.document_of(timeline.blocks_at(rank)), term.documents)

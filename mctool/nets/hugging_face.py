@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, dtype, float32
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging
 
@@ -83,6 +83,21 @@ def make_model(config: PreTrainedConfig, tensors: dict[str, Tensor], dtype: dtyp
     if missing := sorted(loading["missing_keys"]):
         raise MismatchError(f"the weights lack {len(missing)} tensors, first {missing[0]}", "get the model again")
     return model
+
+
+def make_encoder(directory: Path) -> PreTrainedModel:
+    """The text encoder in ``directory``, on the CPU, for evaluation.
+
+    Raises:
+        MismatchError: There is none that transformers can read.
+    """
+    try:
+        with _quiet():
+            model = AutoModel.from_pretrained(directory, local_files_only=True, trust_remote_code=False, dtype=float32)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise MismatchError(f"cannot read the encoder in {directory}: {reason}", "get the model again") from error
+    return model.eval().requires_grad_(False)
 
 
 def read_gguf(path: Path, directory: Path) -> dict[str, npt.NDArray[np.float32]]:

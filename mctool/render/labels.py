@@ -9,7 +9,6 @@ from rich.cells import cell_len
 
 from mctool.render.safe_text import fit_start
 
-
 SHORTEST = 14
 """A name is cut to this many columns before it is hung to the left of its column."""
 

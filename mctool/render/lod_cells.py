@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,6 +21,20 @@ class Cell:
 
     lod: int
     score: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where tokens of the timeline stand in documents.
+
+    Attributes:
+        document_starts: Token position at which each document begins, ascending.
+        line_range: (start_token, end_token) of a run of raw blocks of one document -> its first and last line, from 1,
+            inclusive.
+    """
+
+    document_starts: Sequence[int]
+    line_range: Callable[[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -128,7 +142,7 @@ def find_raw_runs(entries: Sequence[FocusEntry]) -> list[RawRun]:
 
 
 def find_boundaries(entries: Sequence[FocusEntry]) -> list[int]:
-    """Token positions at which one document is known to end and another to begin."""
+    """Token positions at which, as the entries alone tell, one document ends and another begins."""
     return [
         after.start_token
         for before, after in pairwise(entries)

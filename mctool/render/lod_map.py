@@ -7,9 +7,10 @@ without colour; its colour tells the focus score.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.text import Text
@@ -20,6 +21,7 @@ from mctool.render.labels import Hooks, Label, place_labels
 from mctool.render.lod_cells import (
     Cell,
     Change,
+    Places,
     RawRun,
     cell_of,
     cut_into_cells,
@@ -30,9 +32,6 @@ from mctool.render.lod_cells import (
 )
 from mctool.render.palette import ALARM, BELOW_ZERO, BOLD, COLLAPSED, EXPANDED, FAINT, SCORE_RAMP, SPENT
 from mctool.render.safe_text import fit_end, fit_start, safe_line
-
-LineRange = Callable[[int, int], tuple[int, int]]
-"""(start_token, end_token) of a run within one document -> its first and last line, from 1, inclusive."""
 
 MAX_LANES = 8
 """Most raw runs that get a lane of their own: those with the highest scores."""
@@ -64,7 +63,7 @@ def step_title(iteration: int, step: FocusIteration) -> str:
     """One line that tells what a refocus did, as the title of its map."""
     return (
         f"Refocus {iteration}: {step.expanded} expanded, {step.collapsed} collapsed, "
-        f"swap rate {step.swap_rate:.2f}, {step.seconds:.2f} s"
+        f"swap rate {step.swap_rate:.2f}, {step.seconds * 1000:.0f} ms"
     )
 
 
@@ -76,7 +75,7 @@ def render_lod_map(
     width: int,
     previous: Sequence[FocusEntry] | None = None,
     title: str | None = None,
-    line_range: LineRange | None = None,
+    places: Places | None = None,
 ) -> LodMap:
     """Draw a working context; print the result with Rich.
 
@@ -87,7 +86,8 @@ def render_lod_map(
         width: Columns to draw on; best from 60 to 200.
         previous: The entries before this refocus, to mark what changed; None for no marks.
         title: Head line; see :func:`step_title`.
-        line_range: Finds the lines of a raw run; without it, runs are told by their tokens.
+        places: Where documents begin and lines lie; without it, runs are told by their tokens, and documents by what
+            the entries say.
 
     Raises:
         ValueError: The entries do not tile a timeline, the previous ones tile another, or a number is out of range.
@@ -102,7 +102,7 @@ def render_lod_map(
         cost=cost,
         width=width,
         title=title,
-        line_range=line_range,
+        places=places,
     )
 
 
@@ -117,7 +117,7 @@ class LodMap:
     cost: int
     width: int
     title: str | None
-    line_range: LineRange | None
+    places: Places | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The lines of the map."""
@@ -153,9 +153,9 @@ class LodMap:
         return line
 
     def _ruler(self, runs: list[RawRun], glyphs: Glyphs) -> Iterator[Text]:
-        """Where documents are known to meet, and the names of those that hold raw text."""
+        """Where documents meet, and the names of those that hold raw text."""
         rule = [glyphs.rule] * self.width
-        for token in find_boundaries(self.entries):
+        for token in self.places.document_starts[1:] if self.places else find_boundaries(self.entries):
             rule[self._cell(token)] = glyphs.boundary
         yield Text("".join(rule), FAINT)
         labels = self._labels(runs)
@@ -187,11 +187,11 @@ class LodMap:
         size_width = max(map(len, sizes), default=0)
         free = self.width - size_width - 4
         lane_width = min(max(free // 2, NARROWEST_LANE), WIDEST_LANE)
-        place_width = min(max(map(len, places), default=0), max(free - lane_width, 1))
+        place_width = min(max(map(cell_len, places), default=0), max(free - lane_width, 1))
         if best:
             yield Text("raw text, enlarged:", FAINT)
         for run, place, size in zip(best, places, sizes, strict=True):
-            line = Text(fit_start(place, place_width).ljust(place_width + 2))
+            line = Text(set_cell_size(fit_start(place, place_width), place_width + 2))
             line.append_text(_shaded(self._around(run, lane_width), top_score, glyphs))
             line.append(f"  {size:>{size_width}}", FAINT)
             yield line
@@ -206,20 +206,21 @@ class LodMap:
         return cut_into_cells(self.entries, start, start + n_cells * tokens_per_cell, n_cells)
 
     def _place(self, run: RawRun) -> str:
-        if run.path is None or self.line_range is None:
+        if run.path is None or self.places is None:
             return f"{safe_line(run.path or '?')} tokens {run.start_token:,}-{run.end_token:,}"
-        first, last = self.line_range(run.start_token, run.end_token)
+        first, last = self.places.line_range(run.start_token, run.end_token)
         return f"{safe_line(run.path)}:{first}-{last}"
 
     def _budget(self, glyphs: Glyphs) -> Text:
+        over = self.cost > self.w_max
         numbers = f"{self.cost:,} of {self.w_max:,} tokens ({self.cost / self.w_max:.0%})"
+        numbers += " over budget" if over else ""
         room = max(self.width - len(numbers) - len("budget  "), 0)
         n_spent = min(round(room * self.cost / self.w_max), room)
-        over = self.cost > self.w_max
         line = Text("budget ")
         line.append(glyphs.spent * n_spent, ALARM if over else SPENT)
         line.append(glyphs.left * (room - n_spent), FAINT)
-        return line.append(f" {numbers}{' over budget' if over else ''}", ALARM if over else Style())
+        return line.append(f" {numbers}", ALARM if over else Style())
 
     def _legend(self, glyphs: Glyphs) -> Iterator[Text]:
         """What the glyphs mean and how many entries there are of each level, wrapped to the width."""

@@ -19,16 +19,17 @@ from mctool.core.inspection import (
 )
 from mctool.render.palette import BOLD, FAINT, PLACE
 from mctool.render.quote import Quote
-from mctool.render.safe_text import safe_line
+from mctool.render.safe_text import fit_end, safe_line
 
 LARGEST_DOCUMENTS = 8
 LATEST_INGESTS = 5
 NODE_LINES = 24
 """Most lines of the text of a node that are shown."""
 
+NODE_DOCUMENTS = 8
 CHILDREN_SHOWN = 4
 _DIGEST_CHARS = 12
-_SOURCES_CHARS = 60
+SOURCES_COLUMNS = 60
 
 
 def bytes_text(n_bytes: float) -> str:
@@ -58,7 +59,7 @@ def render_tree(report: TreeReport) -> RenderableType:
     if report.documents:
         largest = sorted(report.documents, key=lambda document: -document.tokens)[:LARGEST_DOCUMENTS]
         parts += [Text(), Text(f"documents, {_latest(len(largest), len(report.documents), 'largest')}", BOLD)]
-        parts.append(render_documents(largest))
+        parts.append(_document_sizes(largest))
     if report.history:
         latest = report.history[-LATEST_INGESTS:]
         parts += [Text(), Text(f"ingests, {_latest(len(latest), len(report.history), 'latest')}", BOLD)]
@@ -68,16 +69,10 @@ def render_tree(report: TreeReport) -> RenderableType:
 
 def render_documents(documents: Sequence[TreeDocument]) -> Table:
     """Draw documents as a table, in the given order."""
-    table = _table("path", "tokens", "blocks", "lines", "size", "timeline")
+    table = _table("timeline", "blocks", "tokens", "lines", "size", "path")
     for document in documents:
-        table.add_row(
-            Text(safe_line(document.path), PLACE),
-            f"{document.tokens:,}",
-            f"{document.blocks:,}",
-            f"{document.lines:,}",
-            bytes_text(document.bytes),
-            f"{document.start_token:,}-{document.end_token:,}",
-        )
+        place = f"{document.start_token:,}-{document.end_token:,}"
+        table.add_row(place, f"{document.blocks:,}", *_sizes(document), Text(safe_line(document.path), PLACE))
     return table
 
 
@@ -85,17 +80,13 @@ def render_hot(spans: Sequence[HotSpan]) -> RenderableType:
     """Draw the spans that focus touched, in the given order."""
     if not spans:
         return Text("focus has not touched anything yet", FAINT)
-    table = _table("place", "node", "expanded", "collapsed", "cited", "timeline")
+    table = _table("node", "expanded", "collapsed", "cited", "place")
     for span in spans:
-        place = "several documents" if span.path is None else _place(span.path, span.start_line, span.end_line)
-        table.add_row(
-            Text(place, PLACE),
-            f"{span.lod}:{span.index}",
-            str(span.access.expanded),
-            str(span.access.collapsed),
-            str(span.access.cited),
-            f"{span.start_token:,}-{span.end_token:,}",
-        )
+        place = f"tokens {span.start_token:,}-{span.end_token:,}, several documents"
+        if span.path is not None:
+            place = _place(span.path, span.start_line, span.end_line)
+        counts = (span.access.expanded, span.access.collapsed, span.access.cited)
+        table.add_row(f"{span.lod}:{span.index}", *(f"{count:,}" for count in counts), Text(place, PLACE))
     return table
 
 
@@ -111,14 +102,17 @@ def render_node(report: NodeReport) -> RenderableType:
         ("touched", _touched(report.access)),
     )
     parts: list[RenderableType] = [facts]
-    for span in report.spans:
+    for span in report.spans[:NODE_DOCUMENTS]:
         head = Text(overflow="fold")
         head.append(_place(span.path, span.start_line, span.end_line), PLACE)
         if span.text_blocks < span.blocks:
-            head.append(f"  text of {span.text_blocks} of {_counted(span.blocks, 'block')}", FAINT)
+            shown = f"the first {span.text_blocks} of " if span.text_blocks else ""
+            head.append(f"  {shown}{_counted(span.blocks, 'block')}", FAINT)
         parts += [Text(), head]
         if span.text_blocks:
             parts.append(Quote(span.text, NODE_LINES))
+    if len(report.spans) > NODE_DOCUMENTS:
+        parts += [Text(), Text(f"and {_counted(len(report.spans) - NODE_DOCUMENTS, 'more document')}", FAINT)]
     return Group(*parts)
 
 
@@ -132,26 +126,34 @@ def _facts(*rows: tuple[str, str]) -> Table:
 
 
 def _table(*names: str) -> Table:
-    """An empty table: the first column is text that is never cut, the others are numbers."""
-    table = Table(box=None, pad_edge=False, header_style=FAINT)
-    table.add_column(names[0], overflow="fold", min_width=12)
-    for name in names[1:]:
+    """An empty table: the last column is text that is folded where it is too long, the others are numbers."""
+    table = Table(box=None, pad_edge=False, header_style=FAINT, padding=(0, 2, 0, 0))
+    for name in names[:-1]:
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(names[-1], overflow="fold", min_width=12)
     return table
 
 
+def _document_sizes(documents: Sequence[TreeDocument]) -> Table:
+    table = _table("tokens", "lines", "size", "path")
+    for document in documents:
+        table.add_row(*_sizes(document), Text(safe_line(document.path), PLACE))
+    return table
+
+
+def _sizes(document: TreeDocument) -> tuple[str, str, str]:
+    return f"{document.tokens:,}", f"{document.lines:,}", bytes_text(document.bytes)
+
+
 def _ingests(history: Sequence[TreeIngest]) -> Table:
-    table = _table("sources", "when", "added", "updated", "retired", "tokens", "seconds")
+    table = _table("when (UTC)", "added", "updated", "retired", "tokens", "seconds", "sources")
     for ingest in history:
-        sources = ", ".join(map(safe_line, ingest.sources))
+        counts = (ingest.added, ingest.updated, ingest.retired, ingest.tokens_added)
         table.add_row(
-            Text(sources if len(sources) <= _SOURCES_CHARS else sources[: _SOURCES_CHARS - 1] + "…"),
             safe_line(ingest.started_at[:16].replace("T", " ")),
-            str(ingest.added),
-            str(ingest.updated),
-            str(ingest.retired),
-            f"{ingest.tokens_added:,}",
+            *(f"{count:,}" for count in counts),
             f"{ingest.seconds:.1f}",
+            Text(fit_end(", ".join(map(safe_line, ingest.sources)), SOURCES_COLUMNS)),
         )
     return table
 

@@ -47,7 +47,7 @@ def test_no_command_shows_help_and_is_a_usage_error(run_cli, project):
     ("arguments", "told"),
     [
         (["ingst"], "did you mean 'ingest'"),
-        (["ingest"], "Missing argument 'SOURCE...'"),
+        (["ingest"], "Missing argument 'SOURCE'"),
         (["ingest", ".", "--colour"], "No such option: --colour"),
         (["ingest", ".", "--max-file-mb", "many"], "'--max-file-mb'"),
     ],

@@ -1,0 +1,259 @@
+"""The use case ``evaluate focus``: does the lens open the blocks that hold the answer?"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mctool.app.evaluate.corpus import Pack, Question, Sample, pack, read_sets
+from mctool.app.evaluate.signals import Signal, TreeBlocks, make_signals
+from mctool.app.evaluate.standard_library import SET_NAME, lookups
+from mctool.core.config import DEFAULT_MODEL
+from mctool.core.errors import UsageError
+from mctool.core.records import DocumentCounts, Record
+from mctool.core.timeline import IntArray
+from mctool.nets.model_store import resolve_model
+from mctool.nets.tokenizer import TextTokenizer
+from mctool.tree import TREE_NAME, DocumentMeta, Fingerprint, Tree, open_writer
+from mctool.version import __version__
+
+if TYPE_CHECKING:
+    from mctool.nets.minilm import MiniLM
+
+BUDGETS = (128, 256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True)
+class FocusEvaluationConfig:
+    """What is measured.
+
+    Attributes:
+        data: Data files; none for lookups in Python's standard library.
+        sets: Only sets whose name contains one of these; none for all.
+        tree_tokens: Most tokens of a tree.
+        per_tree: Most questions to one tree.
+        questions: Most questions to one set.
+        budgets: Raw tokens that a window may show.
+        model: Whose tokens are counted.
+        minilm: Measure MiniLM too, where it is installed.
+        seed: Seed of all draws.
+    """
+
+    data: tuple[Path, ...] = ()
+    sets: tuple[str, ...] = ()
+    tree_tokens: int = 140_000
+    per_tree: int = 60
+    questions: int = 240
+    budgets: tuple[int, ...] = BUDGETS
+    model: str = DEFAULT_MODEL
+    minilm: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("tree-tokens", self.tree_tokens), ("per-tree", self.per_tree)):
+            if value < 1:
+                raise UsageError(f"--{name} {value} is not positive")
+        if self.questions < 1:
+            raise UsageError(f"--questions {self.questions} is not positive")
+        if not self.budgets or min(self.budgets) < 1:
+            raise UsageError(f"budgets {list(self.budgets)} are not all positive")
+
+
+@dataclass(frozen=True)
+class FocusRow(Record):
+    """One signal at one budget: the share of questions whose answer was shown.
+
+    ``mrr`` is the mean reciprocal rank of the first block of the answer, the same at every budget; ``seconds`` is the
+    median time for one question.
+    """
+
+    set: str
+    signal: str
+    budget: int
+    recall: float
+    se: float
+    n: int
+    mrr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FocusSet(Record):
+    """What a set was measured on."""
+
+    set: str
+    trees: int
+    tokens: int
+    questions: int
+
+
+@dataclass(frozen=True)
+class FocusEvaluation(Record):
+    """Result of ``mctool evaluate focus``."""
+
+    rows: list[FocusRow]
+    sets: list[FocusSet]
+
+
+@dataclass
+class _Tally:
+    """What one signal got at one budget, question by question."""
+
+    found: list[bool] = field(default_factory=list)
+    reciprocal_ranks: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def row(self, name: str, signal: str, budget: int) -> FocusRow:
+        recall, n = float(np.mean(self.found)), len(self.found)
+        return FocusRow(
+            set=name, signal=signal, budget=budget, recall=recall, se=float(np.sqrt(recall * (1 - recall) / n)), n=n,
+            mrr=float(np.mean(self.reciprocal_ranks)), seconds=float(np.median(self.seconds)),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of the progress: questions done and in all, and a line when something slow begins."""
+
+    progress: Callable[[int, int], None] = lambda _done, _known: None
+    report: Callable[[str], None] = lambda _line: None
+
+
+def evaluate_focus(config: FocusEvaluationConfig, listener: Listener | None = None) -> FocusEvaluation:
+    """Measure recall of located answers.
+
+    Args:
+        config: What is measured.
+        listener: Who is told of the progress.
+
+    Raises:
+        SourceError: A data file cannot be read.
+        UsageError: No set fits, or one has no questions with a place.
+        MissingBackendError: The model, or what a data file needs, is not here.
+    """
+    return _Run(config, listener or Listener()).run()
+
+
+class _Run:
+    """One measurement, and what it needs throughout."""
+
+    def __init__(self, config: FocusEvaluationConfig, listener: Listener) -> None:
+        self._config = config
+        self._listener = listener
+        self._sets = _chosen(read_sets(config.data) if config.data else {SET_NAME: lookups()}, config.sets)
+        self._tokenizer = TextTokenizer.load(resolve_model(config.model, report=listener.report))
+        self._minilm = _load_minilm() if config.minilm else None
+        self._done = 0
+
+    def run(self) -> FocusEvaluation:
+        result = FocusEvaluation([], [])
+        for name, samples in self._sets.items():
+            tallies: dict[tuple[str, int], _Tally] = {}
+            trees = tokens = questions = 0
+            for one in self._packs(samples):
+                self._listener.report(f"{name}: a tree of {one.n_tokens:,} tokens, {len(one.questions)} questions")
+                self._measure(one, tallies)
+                trees, tokens, questions = trees + 1, tokens + one.n_tokens, questions + len(one.questions)
+            if not questions:
+                raise UsageError(f"{name} has no questions with a place", "choose other sets with --set")
+            result.rows.extend(tally.row(name, *key) for key, tally in tallies.items())
+            result.sets.append(FocusSet(name, trees, tokens, questions))
+        return result
+
+    def _packs(self, samples: list[Sample]) -> Iterator[Pack]:
+        """Packs with the questions that are asked, until there are enough of these."""
+        rng = np.random.default_rng(self._config.seed)
+        left = self._config.questions
+        for one in pack(samples, self._tokenizer.encode_with_offsets, self._config.tree_tokens, self._config.seed):
+            n_asked = min(len(one.questions), self._config.per_tree, left)
+            if n_asked:
+                chosen = rng.choice(len(one.questions), n_asked, replace=False)
+                yield Pack(one.documents, [one.questions[place] for place in chosen.tolist()])
+            left -= n_asked
+            if not left:
+                return
+
+    def _measure(self, one: Pack, tallies: dict[tuple[str, int], _Tally]) -> None:
+        """Ask all signals all questions about one tree."""
+        config = self._config
+        with _tree_of(one, config.model, self._tokenizer) as tree:
+            answers = [_answer_blocks(tree, question) for question in one.questions]
+            for signal in make_signals(TreeBlocks.of(tree), config.seed, self._minilm):
+                for question, answer in zip(one.questions, answers, strict=True):
+                    _ask(signal, question, answer, config.budgets, tallies)
+        self._done += len(one.questions)
+        self._listener.progress(self._done, len(self._sets) * config.questions)
+
+
+def _ask(
+    signal: Signal,
+    question: Question,
+    answer: IntArray,
+    budgets: tuple[int, ...],
+    tallies: dict[tuple[str, int], _Tally],
+) -> None:
+    """Note what a signal shows for one question, and how long it takes."""
+    started = time.perf_counter()
+    ranking = signal.rank(question.text)
+    rank_seconds = time.perf_counter() - started
+    first = int(np.flatnonzero(np.isin(ranking.order(), answer))[0])
+    for budget in budgets:
+        started = time.perf_counter()
+        seen = np.isin(answer, ranking.shown(budget))
+        seconds = rank_seconds + time.perf_counter() - started
+        tally = tallies.setdefault((signal.name, budget), _Tally())
+        tally.found.append(bool(seen.any() if question.any_block else seen.all()))
+        tally.reciprocal_ranks.append(1 / (1 + first))
+        tally.seconds.append(seconds)
+
+
+def _answer_blocks(tree: Tree, question: Question) -> IntArray:
+    """Ranks of the blocks that hold any of the answer, at least one."""
+    document = tree.documents[question.document]
+    blocks = np.arange(document.first_block, document.end_block)
+    starts, ends = tree.char_ranges(blocks, blocks + 1)
+    return tree.timeline.rank(blocks[(starts < question.end) & (ends > question.start)])
+
+
+def _chosen(sets: dict[str, list[Sample]], wanted: tuple[str, ...]) -> dict[str, list[Sample]]:
+    chosen = {
+        name: samples
+        for name, samples in sets.items()
+        if not wanted or any(part.lower() in name.lower() for part in wanted)
+    }
+    if not chosen:
+        raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets) or 'none'}")
+    return chosen
+
+
+def _load_minilm() -> MiniLM | None:
+    from mctool.nets.minilm import MiniLM, find_minilm
+
+    directory = find_minilm()
+    return MiniLM(directory) if directory else None
+
+
+@contextmanager
+def _tree_of(one: Pack, model: str, tokenizer: TextTokenizer) -> Iterator[Tree]:
+    """A tree without gists, in a temporary directory; document i of the pack is document i of the tree."""
+    fingerprint = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
+    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
+        place = Path(folder) / TREE_NAME
+        Tree.create(place, fingerprint).close()
+        with open_writer(place) as writer:
+            for number, document in enumerate(one.documents):
+                raw = document.text.encode()
+                path = f"{number}/{document.path}"  # two records may have files of one name
+                meta = DocumentMeta(path, hashlib.sha256(raw).hexdigest(), len(raw), 0, "utf-8")
+                writer.add(meta, document.ids, document.char_starts, document.text)
+            writer.commit(["evaluation"], __version__, DocumentCounts(added=len(one.documents)))
+        with Tree.open(place) as tree:
+            yield tree

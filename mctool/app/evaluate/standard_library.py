@@ -1,0 +1,130 @@
+"""Texts and questions that every machine has: the source code of Python's standard library.
+
+A question is the first sentence of a function's docstring, which is deleted from the text; the answer is the body.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+
+from mctool.app.evaluate.corpus import Question, Sample, SampleDocument
+from mctool.core.errors import MissingBackendError
+
+SET_NAME = f"Python {sys.version_info.major}.{sys.version_info.minor} standard library"
+
+MODULES = (
+    "argparse", "ast", "asyncio", "calendar", "codecs", "collections", "concurrent", "configparser", "csv",
+    "dataclasses", "datetime", "difflib", "doctest", "email", "enum", "fractions", "ftplib", "functools", "gettext",
+    "heapq", "html", "http", "imaplib", "importlib", "inspect", "ipaddress", "json", "logging", "mailbox",
+    "multiprocessing", "optparse", "pathlib", "pdb", "pickle", "platform", "queue", "random", "re", "sched",
+    "selectors", "shelve", "shutil", "smtplib", "socket", "ssl", "statistics", "string", "subprocess", "tarfile",
+    "tempfile", "textwrap", "threading", "tokenize", "traceback", "typing", "unittest", "urllib", "weakref", "wsgiref",
+    "xml", "xmlrpc", "zipfile", "zoneinfo",
+)  # fmt: skip
+"""Modules and packages of the standard library; those that this Python lacks are left out."""
+
+MIN_WORDS, MAX_WORDS = 5, 35
+MIN_LINES, MAX_LINES = 4, 150
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+
+
+def modules() -> dict[str, list[SampleDocument]]:
+    """The files of each module that is here, without tests; paths as in an import, ``json/decoder.py``.
+
+    Raises:
+        MissingBackendError: This Python comes without the source code of its library.
+    """
+    root = Path(sysconfig.get_path("stdlib"))
+    found: dict[str, list[SampleDocument]] = {}
+    for module in MODULES:
+        files = [root / f"{module}.py"] if (root / f"{module}.py").is_file() else sorted((root / module).rglob("*.py"))
+        documents = [
+            SampleDocument(file.relative_to(root).as_posix(), text)
+            for file in files
+            if not any(part.startswith("test") for part in file.relative_to(root).parts[:-1])
+            and (text := file.read_text("utf-8"))
+        ]
+        if documents:
+            found[module] = documents
+    if not found:
+        raise MissingBackendError(f"there is no source code of Python's library in {root}", "give texts with --data")
+    return found
+
+
+def lookups() -> list[Sample]:
+    """One sample for each module, with questions from the docstrings of its functions.
+
+    Sentences that stand in several docstrings are left out. Raises as :func:`modules`.
+    """
+    samples = []
+    for module, documents in modules().items():
+        parts = [_strip(document, number) for number, document in enumerate(documents)]
+        questions = [question for _, asked in parts for question in asked]
+        samples.append(Sample(module, [document for document, _ in parts], questions))
+    counts = Counter(question.text for sample in samples for question in sample.questions)
+    return [
+        replace(sample, questions=[question for question in sample.questions if counts[question.text] == 1])
+        for sample in samples
+    ]
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """A function that can be asked for; all places in characters of the original text."""
+
+    sentence: str
+    docstring: tuple[int, int]
+    body: tuple[int, int]
+
+
+def _strip(document: SampleDocument, number: int) -> tuple[SampleDocument, list[Question]]:
+    """A file without the docstrings that questions are made of, and these questions."""
+    found = sorted(_lookups_in(document.text), key=lambda lookup: lookup.docstring)
+    removed = [0, *accumulate(end - start for start, end in (lookup.docstring for lookup in found))]
+    cuts = [lookup.docstring for lookup in found]
+
+    def moved(place: int) -> int:
+        return place - removed[sum(start < place for start, _ in cuts)]
+
+    bounds = [0, *(place for cut in cuts for place in cut), len(document.text)]
+    kept = "".join(document.text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
+    questions = [Question(f.sentence, number, moved(f.body[0]), moved(f.body[1]), any_block=True) for f in found]
+    return SampleDocument(document.path, kept), questions
+
+
+def _lookups_in(text: str) -> Iterator[_Lookup]:
+    lines = text.split("\n")  # not splitlines, which knows more line ends than Python's grammar
+    line_starts = [0, *accumulate(len(line) + 1 for line in lines)]
+
+    def place(line: int, byte: int) -> int:
+        return line_starts[line - 1] + len(lines[line - 1].encode()[:byte].decode())
+
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
+            continue
+        sentence = first_sentence(ast.get_docstring(node) or "")
+        first, second, last = node.body[0], node.body[1], node.body[-1]
+        n_lines = (last.end_lineno or 0) - second.lineno + 1
+        if f"{node.name}(" in sentence:  # a signature, not a sentence
+            continue
+        if MIN_WORDS <= len(sentence.split()) <= MAX_WORDS and MIN_LINES <= n_lines <= MAX_LINES:
+            yield _Lookup(
+                sentence,
+                (place(first.lineno, first.col_offset), place(first.end_lineno or 0, first.end_col_offset or 0)),
+                (place(second.lineno, second.col_offset), place(last.end_lineno or 0, last.end_col_offset or 0)),
+            )
+
+
+def first_sentence(docstring: str) -> str:
+    """The first sentence of the first paragraph of a docstring, on one line."""
+    paragraph = " ".join(docstring.partition("\n\n")[0].split())
+    return _SENTENCE_END.split(paragraph, maxsplit=1)[0]
