@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mctool.app.entries import describe_entries
 from mctool.app.resources import peak_rss_mb
 from mctool.app.text_nets import TextNets
 from mctool.app.trace import Trace
@@ -105,9 +106,12 @@ class Reader:
         self._report = report or (lambda _line: None)
         self._device, self._dtype = device, dtype
         self.tree = Tree.open(locate_tree(tree))
-        files = resolve_model(model, report=self._report)
-        self._nets = TextNets(files, device, self._report)
-        self._nets.expect(self.tree.fingerprint)
+        try:
+            self._nets = TextNets(resolve_model(model, report=self._report), device, self._report)
+            self._nets.expect(self.tree.fingerprint)
+        except BaseException:
+            self.tree.close()
+            raise
 
     def __enter__(self) -> Reader:
         return self
@@ -121,7 +125,9 @@ class Reader:
 
     @property
     def default_w_max(self) -> int:
-        """W_max where the user gives none, by the device that the base model computes on; loads torch."""
+        """W_max where the user gives none, by the device that the base model computes on; ``auto`` loads torch."""
+        if self._device == "cpu":
+            return W_MAX_CPU
         from mctool.nets.startup import gc_paused
 
         with gc_paused():
@@ -181,12 +187,11 @@ class _Asking:
 
     def run(self) -> AskReport:
         lens = self._lens(self._question)
-        focus = self._focus(lens)
-        runs = raw_runs(focus.context, focus.scores)
+        self._focus = self._first_focus(lens)
         answer = None
-        if self._config.max_new_tokens and runs:
-            answer = self._answer(focus)
-        return self._report(focus, runs, answer)
+        if self._config.max_new_tokens and (self._focus.context.lod == 0).any():
+            answer = self._answer()
+        return self._report(answer)
 
     def _lens(self, text: str) -> UtilityLens:
         started = time.perf_counter()
@@ -208,7 +213,7 @@ class _Asking:
         """Tokens of the prompt and the question: everything that is read besides the history."""
         return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._question))
 
-    def _focus(self, lens: UtilityLens) -> Focus:
+    def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
         config = self._config.focus
         self._budget = entry_budget(config, self._prompt_tokens())
@@ -237,7 +242,7 @@ class _Asking:
             else:
                 listeners.trace.refocus(iteration, step.plan, step.record, entries)
 
-    def _answer(self, focus: Focus) -> Answer:
+    def _answer(self) -> Answer:
         from mctool.nets.startup import gc_paused
 
         loading = time.perf_counter()
@@ -249,11 +254,11 @@ class _Asking:
         return decode_answer(
             self._model,
             self._tokenizer,
-            self._window(focus),
+            self._window(self._focus),
             AnswerConfig(config.max_new_tokens, config.temperature, config.seed),
             on_text=self._listeners.on_text,
             gate=self._is_grounded,
-            refocus=lambda text: self._refocus_on(focus, text),
+            refocus=self._refocus_on,
         )
 
     def _window(self, focus: Focus) -> Window:
@@ -278,6 +283,8 @@ class _Asking:
 
         folder = find_folder(self._tree.fingerprint.model) if self._tree.has_gists else None
         most = read_card(folder).window_gists if folder else 0
+        if most:
+            self._reader._nets.load()  # refuses a tree whose gists are those of another net
         return TreeText(
             self._tree.timeline,
             self._tree.tokens,
@@ -286,17 +293,28 @@ class _Asking:
             self._names if len(self._names) > 1 else None,
         )
 
-    def _refocus_on(self, focus: Focus, text: str) -> Window | None:
+    def _refocus_on(self, text: str) -> Window | None:
         """The window for going on with an answer that says ``text`` so far; None when focus does not change."""
+        before = self._focus
         lens = self._lens(f"{self._question} {text}")
-        again = refocus(focus.context, lens, self._config.focus, self._budget)
-        return self._window(again) if again.steps else None
+        started = time.perf_counter()
+        after = refocus(
+            before.context,
+            lens,
+            self._config.focus,
+            self._budget,
+            lambda iteration, step: self._on_step(len(before.steps) + iteration, step),
+        )
+        self._clock.focus += time.perf_counter() - started
+        self._focus = replace(after, steps=before.steps + after.steps)
+        return None if after.context == before.context else self._window(after)
 
-    def _report(self, focus: Focus, runs: list[RawRun], answer: Answer | None) -> AskReport:
-        config, clock, tree = self._config, self._clock, self._tree
+    def _report(self, answer: Answer | None) -> AskReport:
+        config, clock, tree, focus = self._config, self._clock, self._tree, self._focus
+        runs = raw_runs(focus.context, focus.scores)
         supported = bool(runs) if answer is None else answer.grounded
         text = answer.text if answer is not None and supported else UNSUPPORTED if config.max_new_tokens else ""
-        citations = self._citations(runs, focus, answer if config.explain else None, text) if supported else []
+        citations = self._citations(runs, answer if config.explain else None, text) if supported else []
         first = answer.first_token_at - clock.start if answer and answer.first_token_at else 0.0
         report = AskReport(
             question=self._question,
@@ -340,22 +358,22 @@ class _Asking:
 
         return nats > answer_nats(self._model, bare_window(self._model, self._tokenizer, self._question), ids)
 
-    def _worth(self, run: RawRun, focus: Focus, answer: Answer) -> float:
+    def _worth(self, run: RawRun, answer: Answer) -> float:
         """Nats that the answer loses when the run is collapsed to gists."""
         from mctool.engine.answer import answer_nats
 
         plan = Plan(collapse=tuple((1, block) for block in range(run.first_block, run.end_block)))
-        context = focus.context.apply(plan)
-        without = self._window(replace(focus, context=context, scores=np.zeros(len(context))))
+        context = self._focus.context.apply(plan)
+        without = self._window(replace(self._focus, context=context, scores=np.zeros(len(context))))
         return answer_nats(self._model, answer.window, answer.ids) - answer_nats(self._model, without, answer.ids)
 
-    def _citations(self, runs: list[RawRun], focus: Focus, explained: Answer | None, text: str) -> list[Citation]:
+    def _citations(self, runs: list[RawRun], explained: Answer | None, text: str) -> list[Citation]:
         """The runs as citations: by what they are worth where it is measured, else those that say the answer first."""
         blocks = [(0, block) for run in runs for block in range(run.first_block, run.end_block)]
         self._tree.record_access(cited=blocks)
         if explained is None:
             return [self._citation(run, None) for run in _by_support(runs, text, self._tree)]
-        worth = {run: self._worth(run, focus, explained) for run in runs}
+        worth = {run: self._worth(run, explained) for run in runs}
         return [self._citation(run, worth[run]) for run in sorted(runs, key=lambda run: -worth[run])]
 
     def _citation(self, run: RawRun, delta_nats: float | None) -> Citation:
@@ -366,32 +384,6 @@ class _Asking:
 
     def _entries(self, context: WorkingContext, scores: FloatArray) -> list[FocusEntry]:
         return describe_entries(self._tree, context, scores)
-
-
-def describe_entries(tree: Tree, context: WorkingContext, scores: FloatArray) -> list[FocusEntry]:
-    """The entries of a working context as records; characters are read for entries within one document."""
-    timeline = tree.timeline
-    lod, n_blocks = context.lod, timeline.live_blocks_of(context.lod, context.index)
-    first_rank = np.cumsum(n_blocks) - n_blocks
-    first = timeline.blocks_at(first_rank)
-    last = timeline.blocks_at(first_rank + n_blocks - 1)
-    documents, end_documents = timeline.document_of(first), timeline.document_of(last)
-    starts, ends = tree.char_ranges(first, last + 1)
-    columns = (
-        lod,
-        context.start_token,
-        context.end_token,
-        context.costs,
-        scores,
-        documents,
-        end_documents,
-        starts,
-        ends,
-    )
-    return [
-        FocusEntry(level, start, end, cost, score, *((tree.documents[a].path, c, d) if a == b else (None, None, None)))
-        for level, start, end, cost, score, a, b, c, d in zip(*(column.tolist() for column in columns), strict=True)
-    ]
 
 
 def matches(path: str, glob: str) -> bool:

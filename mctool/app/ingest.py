@@ -23,7 +23,7 @@ from mctool.core.errors import SourceError, UsageError
 from mctool.core.records import DocumentCounts, IngestReport, IngestSeconds, Skipped
 from mctool.nets.model_store import resolve_model
 from mctool.sources import SourceOptions, TextDocument, read_stream
-from mctool.tree import Document, Layout, Tree
+from mctool.tree import Document, Layout, Tree, check_lexical
 from mctool.version import __version__
 
 Content = tuple[str, TextDocument | None]
@@ -131,7 +131,8 @@ class _Run:
         with Tree.open(self._layout.root) as tree:
             self._nets.expect(tree.fingerprint)
             comparison = compare(self._scan, tree.documents, self._paths)
-            if stream is None and not comparison.to_read and not comparison.gone:
+            is_current = stream is None and not comparison.to_read and not comparison.gone
+            if is_current and check_lexical(tree) is None:
                 self._refuse_empty_directories(tree.documents)
                 return self._result(DocumentCounts(unchanged=comparison.unchanged, skipped=self._scan.skipped))
         with Intake(self._layout, self._nets, self._progress) as intake:

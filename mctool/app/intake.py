@@ -66,8 +66,8 @@ class Intake:
 
     @property
     def has_changes(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self.added or self.updated or self.gone or self._touched)
+        """Whether there is anything to commit; a lexical index that had to be made anew is."""
+        return bool(self.added or self.updated or self.gone or self._touched) or self.writer.index_was_stale
 
     def put(self, path: str, document: TextDocument) -> None:
         """Take in a document under a path, unless the tree has just this content there."""

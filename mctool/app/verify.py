@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mctool.app.trees import locate_tree
 from mctool.core.errors import TreeDamagedError
 from mctool.core.records import Record
-from mctool.tree import Damage, verify_tree
+from mctool.tree import Damage, Tree, check_lexical, verify_tree
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,17 @@ def verify(tree: Path | None) -> VerifyReport:
     """
     place = locate_tree(tree)
     try:
-        found = verify_tree(place)
+        found = verify_tree(place) + _check_lexical(place)
     except TreeDamagedError as error:  # the catalog itself, so that nothing else can be checked
         found = [Damage(error.message, "catalog.sqlite", None)]
     damage = [DamageRecord(one.what, one.where, *(one.range or (None, None))) for one in found]
     return VerifyReport(str(place), not damage, damage)
+
+
+def _check_lexical(place: Path) -> list[Damage]:
+    """The damage of the lexical index; none when the tree cannot be opened, the reason of which is damage itself."""
+    with suppress(TreeDamagedError), Tree.open(place) as tree:
+        wrong = check_lexical(tree)
+        if wrong is not None:
+            return [Damage(f"lexical index: {wrong}; the next ingest makes it anew", "lexical", None)]
+    return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 _FOCUS = "Focus"
 _ANSWER = "Answer"
+_QUESTION_LINE = 'write {"id": ..., "question": ...} on each line'
 
 
 def ask(
@@ -99,7 +99,8 @@ def ask(
         bool, typer.Option("--show-focus", help="Draw the LOD map after each refocus, on stderr.")
     ] = False,
     trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every refocus as JSON lines; - for standard output.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every refocus as JSON lines; - for stdout, instead of the answer."),
     ] = None,
     tree: TreeOption = None,
     model: ModelOption = DEFAULT_MODEL,
@@ -119,7 +120,9 @@ def ask(
 
       echo "What does --dry-run do?" | mctool ask - --json | jq .citations
     """
-    asked = list(_questions(question, questions))
+    asked = _questions(question, questions)
+    if "-" in (file or []) and "-" in (question, str(questions)):
+        raise UsageError("the question and --file both read standard input", "give one of them another way")
     if trace == Path("-") and as_json:
         raise UsageError("--trace - and --json both write to standard output", "write the trace to a file")
 
@@ -162,28 +165,43 @@ class _Question:
     numbered: bool = False
 
 
-def _questions(question: str | None, file: Path | None) -> Iterator[_Question]:
-    """The questions that were asked, one way or the other."""
+def _questions(question: str | None, file: Path | None) -> list[_Question]:
+    """The questions that were asked, one way or the other; none of them is empty."""
     if (question is None) == (file is None):
         raise UsageError("give either a QUESTION or --questions FILE")
     if file is None:
-        yield _Question(sys.stdin.read() if question == "-" else str(question))
-        return
+        text = _read("-", "the question") if question == "-" else str(question)
+        if not text.strip():
+            raise UsageError("the question is empty", "ask something")
+        return [_Question(text)]
+    # Only line feeds end a line: JSON may hold other line separators as they are.
+    lines = _read(str(file), f"--questions {file}").removeprefix("\ufeff").split("\n")
+    asked = [_numbered(number, line, file) for number, line in enumerate(lines, 1) if line.strip()]
+    if not asked:
+        raise UsageError(f"--questions {file} holds no question", _QUESTION_LINE)
+    return asked
+
+
+def _numbered(number: int, line: str, file: Path) -> _Question:
+    """The question on one line of a file."""
     try:
-        lines = (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"cannot read --questions {file}: {reason}", "name a UTF-8 file of JSON lines") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            yield _Question(str(record["question"]), record.get("id"), numbered=True)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UsageError(
-                f'line {number} of {file} is not a JSON object with a "question"', 'write {"id": ..., "question": ...}'
-            ) from error
+        record = json.loads(line)
+        question = _Question(record["question"], record.get("id"), numbered=True)
+        if question.text.strip():
+            return question
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UsageError(f'line {number} of {file} is not a JSON object with a "question"', _QUESTION_LINE) from error
+    raise UsageError(f"the question on line {number} of {file} is empty", _QUESTION_LINE)
+
+
+def _read(place: str, what: str) -> str:
+    """The UTF-8 text of a file; of standard input for ``-``."""
+    try:
+        return (sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()).decode()
+    except OSError as error:
+        raise SourceError(f"cannot read {what}: {error.strerror}", "check the path") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"cannot read {what}: {error}", "write it in UTF-8") from error
 
 
 def _tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:
@@ -200,6 +218,7 @@ class _Output:
 
     def __init__(self, stack: ExitStack, *, as_json: bool, quiet: bool, show_focus: bool, trace: Path | None) -> None:
         self._as_json, self._quiet, self._show_focus = as_json, quiet, show_focus
+        self._is_traced = trace == Path("-")  # what is printed is then the trace, the answer in it
         self._trace = None
         if trace is not None:
             from mctool.app.trace import Trace
@@ -213,6 +232,8 @@ class _Output:
     def ask(self, reader: Reader, question: _Question, config: AskConfig) -> None:
         """Answer one question and print the result."""
         report = reader.ask(question.text, config, self._listeners(reader, config))
+        if self._is_traced:
+            return
         if self._as_json:
             print_json(({"id": question.id} if question.numbered else {}) | report.to_json())
         else:
@@ -222,7 +243,7 @@ class _Output:
         from mctool.app.ask import Listeners
 
         return Listeners(
-            on_text=None if self._as_json else self._stream,
+            on_text=None if self._as_json or self._is_traced else self._stream,
             on_refocus=self._map(reader, config.focus.w_max) if self._show_focus else None,
             trace=self._trace,
         )

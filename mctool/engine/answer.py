@@ -19,7 +19,9 @@ from mctool.nets.base_model import BaseModel, Decoding
 from mctool.nets.tokenizer import TextTokenizer
 
 LONGEST_LOOP = 16
-"""An answer ends when its last 1 to 16 tokens have come three times in a row."""
+LOOP_TOKENS = 12
+"""An answer ends when its last 1 to 16 tokens have come three times in a row, and as often as makes 12 tokens: the
+zeros of a million, each a token, are no loop."""
 
 GATE_TOKENS = 8
 """Tokens that are held back until it is known whether the window is the ground of the answer."""
@@ -143,7 +145,7 @@ class _Draft:
     def take(self, token: int, logits: Tensor) -> bool:
         """Append a token; True when the answer ends with it."""
         piece = self._stream.push(token)
-        line, line_end, _ = piece.partition("\n") if self.text.strip() else (piece.lstrip(), "", "")
+        line, line_end, _ = (piece if self.text else piece.lstrip()).partition("\n")
         if line_end and not line:
             return True
         self.ids.append(token)
@@ -188,6 +190,5 @@ def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> i
 
 
 def _loops(ids: list[int]) -> bool:
-    return any(
-        len(ids) >= 3 * n and ids[-n:] == ids[-2 * n : -n] == ids[-3 * n : -2 * n] for n in range(1, LONGEST_LOOP + 1)
-    )
+    tails = ((n, ids[-max(3 * n, LOOP_TOKENS) :]) for n in range(1, LONGEST_LOOP + 1))
+    return any(len(tail) >= max(3 * n, LOOP_TOKENS) and tail[n:] == tail[:-n] for n, tail in tails)

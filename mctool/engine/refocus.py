@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.config import FocusConfig
 from mctool.core.errors import BudgetTooSmallError
 from mctool.core.records import FocusIteration
@@ -51,10 +52,10 @@ def entry_budget(config: FocusConfig, prompt_tokens: int) -> int:
     """Tokens that entries may cost beside a prompt, with room for the names of documents and the marks of gaps.
 
     Raises:
-        BudgetTooSmallError: Nothing is left.
+        BudgetTooSmallError: Less than a block of text is left.
     """
     budget = config.w_max - prompt_tokens - config.w_max // 16
-    if budget < 1:
+    if budget < BLOCK_TOKENS:
         raise BudgetTooSmallError(
             f"--w-max {config.w_max} is too small for a prompt of {prompt_tokens} tokens",
             f"raise it to {2 * prompt_tokens + 64} or more, or shorten the question",

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mctool.core.errors import MismatchError, MissingBackendError, ResourceError, UsageError
@@ -81,7 +82,7 @@ class BaseModel:
             model = make_model(config, read_tensors(files, number_type), number_type).to(place)
         return cls(files.name, model, _end_ids(files, config))
 
-    def embed(self, ids: Tensor | npt.ArrayLike) -> Tensor:
+    def embed(self, ids: Tensor | npt.ArrayLike) -> Float[Tensor, "n d"]:
         """Token embeddings as the model reads them.
 
         Args:
@@ -98,7 +99,9 @@ class BaseModel:
             raise ValueError(f"token ids {int(tokens.min())}..{int(tokens.max())} are not in [0, {self.vocab_size})")
         return self._table(tokens.to(self.device))
 
-    def logits(self, embeddings: Tensor, positions: Tensor | npt.ArrayLike | None = None) -> Tensor:
+    def logits(
+        self, embeddings: Float[Tensor, "n d"], positions: Tensor | npt.ArrayLike | None = None
+    ) -> Float[Tensor, "n V"]:
         """Logits of the token after each slot.
 
         Args:
@@ -110,7 +113,7 @@ class BaseModel:
         """
         return self._forward(embeddings, self._positions(embeddings, positions), keep=0).logits[0].float()
 
-    def prefill(self, embeddings: Tensor, positions: Tensor | npt.ArrayLike | None = None) -> Decoding:
+    def prefill(self, embeddings: Float[Tensor, "n d"], positions: Tensor | npt.ArrayLike | None = None) -> Decoding:
         """Read a window and get ready to go on from its last slot; arguments as in :meth:`logits`."""
         with torch.inference_mode():
             place = self._positions(embeddings, positions)
@@ -119,8 +122,11 @@ class BaseModel:
             )
 
     def log_likelihood(
-        self, embeddings: Tensor, positions: Tensor | npt.ArrayLike | None, target_ids: Tensor | npt.ArrayLike
-    ) -> Tensor:
+        self,
+        embeddings: Float[Tensor, "n d"],
+        positions: Tensor | npt.ArrayLike | None,
+        target_ids: Tensor | npt.ArrayLike,
+    ) -> Float[Tensor, " m"]:
         """Log-likelihood of each token of a continuation.
 
         Args:

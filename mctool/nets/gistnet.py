@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -75,7 +76,7 @@ class ChildAttention(nn.Module):
         self.out = nn.Linear(config.width, config.width)
         self.mlp = Mlp(config.width, config.child_mlp_ratio)
 
-    def forward(self, children: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, children: Float[Tensor, "B K W"], mask: Bool[Tensor, "B K"] | None) -> Float[Tensor, "B K W"]:
         """Mix the children of each block.
 
         Args:
@@ -109,7 +110,9 @@ class SlotRead(nn.Module):
         self.out = nn.Linear(config.width, config.width)
         self.mlp = Mlp(config.width, config.slot_mlp_ratio)
 
-    def forward(self, slot: Tensor, children: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, slot: Float[Tensor, "B W"], children: Float[Tensor, "B K W"], mask: Bool[Tensor, "B K"] | None
+    ) -> Float[Tensor, "B W"]:
         """Read the children into the slot.
 
         Args:
@@ -144,7 +147,7 @@ class SlotBroadcast(nn.Module):
         self.null_score = nn.Parameter(torch.zeros(self.n_heads))
         self.out = _head_weights(self.n_heads, config)
 
-    def forward(self, slot: Tensor, children: Tensor) -> Tensor:
+    def forward(self, slot: Float[Tensor, "B W"], children: Float[Tensor, "B K W"]) -> Float[Tensor, "B K W"]:
         """Give the slot back to the children. Shape: slot [B, W], children [B, K, W]."""
         key, value = self.key_value(self.slot_norm(slot)).view(len(slot), 2, self.n_heads, -1).unbind(1)
         key = torch.einsum("bhe,hew->bhw", key, self.query) * self.query.shape[1] ** -0.5
@@ -206,7 +209,9 @@ class GistNet(nn.Module):
         net.target_norm.copy_(table[n_special:].float().norm(dim=1).mean())
         return net.eval()
 
-    def forward(self, children: Tensor, mask: Tensor | None, level: int) -> Tensor:
+    def forward(
+        self, children: Float[Tensor, "B K D"], mask: Bool[Tensor, "B _"] | None, level: int
+    ) -> Float[Tensor, "B D"]:
         """Compress each block of children into its gist.
 
         Args:
@@ -233,7 +238,7 @@ class GistNet(nn.Module):
         readable = mask | ~some
         return (self.start(children, readable) + self._residual(children, readable, level)) * some
 
-    def start(self, children: Tensor, mask: Tensor | None) -> Tensor:
+    def start(self, children: Float[Tensor, "B K D"], mask: Bool[Tensor, "B K"] | None) -> Float[Tensor, "B D"]:
         """The importance-weighted mean of the children, at the mean length of the base's embeddings.
 
         Args:

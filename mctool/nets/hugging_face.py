@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, dtype, float32
+from torch import Tensor, dtype, float32, inference_mode, int64, ones
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging
@@ -98,6 +98,26 @@ def make_encoder(directory: Path) -> PreTrainedModel:
         reason = str(error).strip().partition("\n")[0]
         raise MismatchError(f"cannot read the encoder in {directory}: {reason}", "get the model again") from error
     return model.eval().requires_grad_(False)
+
+
+def generate(model: PreTrainedModel, embeddings: Tensor, n_tokens: int) -> Tensor:
+    """Greedy ``generate`` of transformers after a window, as a yardstick for our own decoding.
+
+    Args:
+        model: From :func:`make_model`.
+        embeddings: The window, on the model's device, shape [n, d].
+        n_tokens: How many tokens, no fewer and no more.
+
+    Returns:
+        Token ids, shape [n_tokens].
+    """
+    mask = ones(1, len(embeddings), dtype=int64, device=embeddings.device)
+    with _quiet(), inference_mode():
+        ids = model.generate(
+            inputs_embeds=embeddings[None], attention_mask=mask, do_sample=False, pad_token_id=0,
+            min_new_tokens=n_tokens, max_new_tokens=n_tokens,
+        )  # fmt: skip
+    return ids[0]
 
 
 def read_gguf(path: Path, directory: Path) -> dict[str, npt.NDArray[np.float32]]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from mctool.tree.tree import Tree
 
 _WRITER_BYTES = 64 << 20
 _FIELDS = ("text", "definition", "path")
+_READ_LOCK = ".tantivy-meta.lock"
 MAX_HITS = 400_000
 """Most postings read for one question: the rarest terms come first, what is left over is too common to tell much."""
 
@@ -121,6 +123,24 @@ def _index_writes(layout: Layout) -> Iterator[None]:
             ) from error
 
 
+@contextmanager
+def _opened(place: Path) -> Iterator[Any]:
+    """A stored index, to make a searcher from; that needs the index no more afterwards.
+
+    Tantivy locks an index by a file in it, for reading too; one that may not be written is opened through links.
+    """
+    try:
+        (place / _READ_LOCK).open("ab").close()
+    except OSError:
+        with TemporaryDirectory() as links:
+            for file in place.iterdir():
+                if not file.name.endswith(".lock"):
+                    (Path(links) / file.name).symlink_to(file.absolute())
+            yield tantivy.Index.open(links)
+    else:
+        yield tantivy.Index.open(str(place))
+
+
 class LexicalWriter:
     """The index's side of one ingest; the caller holds the tree's write lock.
 
@@ -203,14 +223,14 @@ class LexicalIndex:
             TreeDamagedError: The stored index cannot be read.
         """
         stamp = Stamp.read(tree.layout)
-        place = str(tree.layout.lexical_index)
         # An index one commit ahead is fine: what is not live in this snapshot is left out.
         usable = stamp is not None and (
             stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))
         )
         with read_failures(tree.layout.lexical):
-            if usable and tantivy.Index.exists(place):
-                return cls(tantivy.Index.open(place), tree.timeline, is_stored=True)
+            if usable and tantivy.Index.exists(str(tree.layout.lexical_index)):
+                with _opened(tree.layout.lexical_index) as stored:
+                    return cls(stored, tree.timeline, is_stored=True)
             index = tantivy.Index(_schema())
             postings = _Postings(index)
             postings.add_tree(tree)
@@ -258,7 +278,8 @@ def check_lexical(tree: Tree) -> str | None:
         return "the lexical index does not belong to the catalog's generation"
     try:
         with read_failures(tree.layout.lexical):
-            searcher = tantivy.Index.open(str(tree.layout.lexical_index)).searcher()
+            with _opened(tree.layout.lexical_index) as index:
+                n_blocks = index.searcher().num_docs
     except TreeDamagedError as error:
         return error.message
-    return None if searcher.num_docs == stamp.n_blocks else f"it holds {searcher.num_docs} blocks, not {stamp.n_blocks}"
+    return None if n_blocks == stamp.n_blocks else f"it holds {n_blocks} blocks, not {stamp.n_blocks}"

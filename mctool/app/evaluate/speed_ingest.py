@@ -1,0 +1,146 @@
+"""How fast text becomes a tree, beside the usual index of chunks of the same text."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mctool.app.evaluate.corpus import SampleDocument
+from mctool.app.evaluate.speed_rows import Report, SpeedRow, against, run_mctool, seconds_in_turn, write_documents
+from mctool.core.blocks import BLOCK_TOKENS
+from mctool.core.errors import MissingBackendError
+from mctool.engine.gisting import CPU_BATCH_BLOCKS
+from mctool.nets.base_model import choose_device
+from mctool.nets.checkpoint import load_embedding_table
+from mctool.nets.minilm import MiniLM, find_minilm
+from mctool.nets.model_store import ModelFiles
+from mctool.nets.tokenizer import TextTokenizer
+from mctool.nets.weights import load_gistnet
+
+if TYPE_CHECKING:
+    from mctool.nets.gistnet import GistNet
+
+CHUNK_TOKENS = 128
+STRIDE_TOKENS = 64
+SAMPLE_CHUNKS = 64
+"""Chunks that MiniLM encodes; its rate does not depend on how many there are."""
+
+GEMM_WIDTH = 1024
+ROUNDS = 5
+
+
+def measure_ingest(
+    name: str, documents: Sequence[SampleDocument], files: ModelFiles, device: str, report: Report
+) -> Iterator[SpeedRow]:
+    """Ingest a text with the program, and index it as chunks in this process.
+
+    Args:
+        name: Of the text, for the rows.
+        documents: The text.
+        files: The base model.
+        device: Where gists are made.
+        report: Told what goes on.
+
+    Raises:
+        MctoolError: The program failed.
+    """
+    report(f"ingest of {name}")
+    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
+        write_documents(documents, Path(folder) / "text")
+        record, _ = run_mctool(
+            "ingest", f"{folder}/text", "--tree", f"{folder}/tree", "--model", str(files.directory), "--device", device
+        )
+    tokens, seconds = record["tokens_added"], record["seconds"]
+    rates = {"mctool": record["tokens_per_second"]}
+    rates |= _chunk_index_rates(documents, TextTokenizer.load(files), report)
+    yield from against("MiniLM chunks", rates, f"ingest {name}", "tokens/s")
+    text_bytes = sum(len(document.text.encode()) for document in documents)
+    sizes = {"text": text_bytes / tokens, "mctool": record["bytes_on_disk"] / tokens}
+    yield from against("text", sizes, f"size {name}", "bytes/token")
+    parts = {"mctool": seconds["total"]} | {
+        f"mctool {part}": seconds[part] for part in ("read", "tokenize", "gist", "write")
+    }
+    yield from against("mctool", parts, f"ingest time {name}", "s")
+
+
+def _chunk_index_rates(
+    documents: Sequence[SampleDocument], tokenizer: TextTokenizer, report: Report
+) -> dict[str, float]:
+    """Tokens of text per second of the peers that are installed."""
+    rates: dict[str, float] = {}
+    if (directory := find_minilm()) is not None:
+        chunks = chunk_texts(documents, tokenizer, SAMPLE_CHUNKS)
+        report(f"MiniLM over {len(chunks)} chunks")
+        encoder = MiniLM(directory)
+        taken = seconds_in_turn({"MiniLM": lambda: encoder.embed(chunks)}, 3)["MiniLM"]
+        rates["MiniLM chunks"] = len(chunks) * STRIDE_TOKENS / taken
+    if importlib.util.find_spec("bm25s") is not None:
+        import bm25s
+
+        chunks = chunk_texts(documents, tokenizer)
+        report(f"bm25s over {len(chunks)} chunks")
+        started = time.perf_counter()
+        bm25s.BM25().index(bm25s.tokenize(chunks, show_progress=False), show_progress=False)
+        rates["bm25s chunks"] = len(chunks) * STRIDE_TOKENS / (time.perf_counter() - started)
+    return rates
+
+
+def chunk_texts(documents: Sequence[SampleDocument], tokenizer: TextTokenizer, most: int | None = None) -> list[str]:
+    """Texts of chunks of 128 tokens, a new one every 64, within documents; at most ``most``, from the first on."""
+    chunks: list[str] = []
+    for document in documents:
+        _, starts = tokenizer.encode_with_offsets(document.text)
+        bounds = [*starts.tolist(), len(document.text)]
+        for first in range(0, max(len(starts) - CHUNK_TOKENS + STRIDE_TOKENS, 1), STRIDE_TOKENS):
+            if len(chunks) == most:
+                return chunks
+            chunks.append(document.text[bounds[first] : bounds[min(first + CHUNK_TOKENS, len(starts))]])
+    return chunks
+
+
+def measure_gist_peak(files: ModelFiles, device: str, report: Report) -> Iterator[SpeedRow]:
+    """The share of the machine's rate of matrix products that the GistNet reaches.
+
+    Both are measured in turn in this process; the operations of the net are those of its matrix products.
+
+    Raises:
+        MissingBackendError: The model has no GistNet.
+    """
+    report("GistNet beside a plain matrix product")
+    place = choose_device(device)
+    table = load_embedding_table(files)
+    loaded = load_gistnet(files.name, table, place, TextTokenizer.load(files).fingerprint)
+    if loaded is None:
+        raise MissingBackendError(f"there is no GistNet for {files.name}", "measure the default model")
+    blocks = torch.randn(CPU_BATCH_BLOCKS, BLOCK_TOKENS, table.shape[1], device=place)
+    square = torch.randn(GEMM_WIDTH, GEMM_WIDTH, device=place)
+    net, flops = loaded.net, _flops(loaded.net, blocks)
+
+    def gists() -> None:
+        net(blocks, None, 1).sum().item()  # a number on the CPU, so that an accelerator has finished
+
+    def product() -> None:
+        (square @ square).sum().item()
+
+    with torch.inference_mode():
+        gists()
+        product()
+        taken = seconds_in_turn({"GistNet": gists, "torch matmul": product}, ROUNDS)
+    rates = {"torch matmul": 2 * GEMM_WIDTH**3 / taken["torch matmul"], "GistNet": flops / taken["GistNet"]}
+    yield from against("torch matmul", {k: v / 1e9 for k, v in rates.items()}, "matrix products", "GFLOP/s")
+
+
+@torch.inference_mode()
+def _flops(net: GistNet, blocks: torch.Tensor) -> int:
+    """Operations of the matrix products of one forward pass."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        net(blocks, None, 1)
+    return counter.get_total_flops()

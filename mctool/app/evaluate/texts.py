@@ -1,0 +1,51 @@
+"""Plain texts to measure on: from data files, or the source code of Python's standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mctool.app.evaluate.corpus import SampleDocument, read_records, read_sample
+from mctool.app.evaluate.standard_library import SET_NAME, modules
+
+
+def read_texts(data: Sequence[Path]) -> dict[str, list[SampleDocument]]:
+    """Documents by the name of their set: the ``dataset`` of a record, else the name of its file.
+
+    Args:
+        data: Data files, whose questions are ignored; none for the files of the standard library.
+
+    Raises:
+        SourceError: A file cannot be read.
+        MissingBackendError: A file is compressed and zstandard is not installed, or there is no standard library.
+    """
+    if not data:
+        return {SET_NAME: [document for documents in modules().values() for document in documents]}
+    sets: dict[str, list[SampleDocument]] = {}
+    for path in data:
+        for record in read_records(path):
+            name = str(record.get("dataset") or path.name.split(".")[0])
+            documents = read_sample({**record, "questions": ()}, path).documents
+            sets.setdefault(name, []).extend(documents)
+    return sets
+
+
+def first_chars(documents: Sequence[SampleDocument], n_chars: int) -> list[SampleDocument]:
+    """Documents from the first on until they hold ``n_chars``; the last one is cut there."""
+    chosen = []
+    for document in documents:
+        if n_chars <= 0:
+            break
+        chosen.append(SampleDocument(document.path, document.text[:n_chars]))
+        n_chars -= len(document.text)
+    return chosen
+
+
+def copies(documents: Sequence[SampleDocument]) -> Iterator[SampleDocument]:
+    """The documents again and again, without end, each time under other paths and with a line of its own."""
+    round_number = 0
+    while True:
+        for document in documents:
+            head = f"# copy {round_number}\n" if round_number else ""
+            yield SampleDocument(f"{round_number}/{document.path}", head + document.text)
+        round_number += 1
