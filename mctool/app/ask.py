@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mctool.app.entries import describe_entries
+from mctool.app.describe import by_support, describe_entries, describe_run
 from mctool.app.resources import peak_rss_mb
 from mctool.app.text_nets import TextNets
 from mctool.app.trace import Trace
 from mctool.app.trees import locate_tree
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import UsageError
+from mctool.core.evidence import TermHits
 from mctool.core.records import (
     AskReport,
     AskSeconds,
@@ -34,11 +35,11 @@ from mctool.core.records import (
     Usage,
 )
 from mctool.engine.prompt import prompt_ids
-from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus
+from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
 from mctool.focus.lens import FloatArray, UtilityLens
-from mctool.focus.lexical_lens import lexical_lens
+from mctool.focus.lexical_lens import lexical_lens, shown_share
 from mctool.nets.model_store import resolve_model
 from mctool.tree import Document, LexicalIndex, Tree
 
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 
 UNSUPPORTED = "The documents do not say."
 """The answer when nothing in the documents speaks for one."""
+
+SUPPORT_SHARE = 0.4
+"""Least share of the question's terms, each by its rarity, that the raw text must hold for an answer."""
 
 W_MAX_CPU = 2048
 W_MAX_ACCELERATOR = 8192
@@ -148,7 +152,7 @@ class Reader:
 
         Raises:
             UsageError: The question is empty.
-            BudgetTooSmallError: W_max cannot hold the question and a cover of the tree.
+            BudgetTooSmallError: W_max cannot hold the question, a cover of the tree and a block of text.
         """
         if not question.strip():
             raise UsageError("the question is empty", "ask something")
@@ -186,16 +190,27 @@ class _Asking:
         self._names = [document.path for document in self._tree.documents]
 
     def run(self) -> AskReport:
-        lens = self._lens(self._question)
-        self._focus = self._first_focus(lens)
-        answer = None
-        if self._config.max_new_tokens and (self._focus.context.lod == 0).any():
-            answer = self._answer()
-        return self._report(answer)
+        hits = self._hits(self._question)
+        self._focus = self._first_focus(self._lens(hits))
+        supported = self._is_supported(hits)
+        answer = self._answer() if supported and self._config.max_new_tokens else None
+        return self._report(answer, supported and (answer is None or bool(answer.text)))
 
-    def _lens(self, text: str) -> UtilityLens:
+    def _hits(self, text: str) -> list[TermHits]:
         started = time.perf_counter()
-        lens = lexical_lens(self._tree.timeline, self._reader._index.hits(text), self._searched())
+        hits = self._reader._index.hits(text)
+        self._clock.lens += time.perf_counter() - started
+        return hits
+
+    def _is_supported(self, hits: list[TermHits]) -> bool:
+        """Whether the raw text of the working context holds enough of what the question is about."""
+        timeline, context = self._tree.timeline, self._focus.context
+        shown = timeline.rank(context.index[context.lod == 0])
+        return len(shown) > 0 and shown_share(timeline, hits, shown) >= SUPPORT_SHARE
+
+    def _lens(self, hits: list[TermHits]) -> UtilityLens:
+        started = time.perf_counter()
+        lens = lexical_lens(self._tree.timeline, hits, self._searched())
         self._clock.lens += time.perf_counter() - started
         return lens
 
@@ -221,6 +236,7 @@ class _Asking:
         self._told(0, context, np.zeros(len(context)), None)
         focus = refocus(context, lens, config, self._budget, self._on_step)
         self._clock.focus += time.perf_counter() - started
+        require_text(focus, config, self._prompt_tokens())
         return focus
 
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
@@ -257,7 +273,6 @@ class _Asking:
             self._window(self._focus),
             AnswerConfig(config.max_new_tokens, config.temperature, config.seed),
             on_text=self._listeners.on_text,
-            gate=self._is_grounded,
             refocus=self._refocus_on,
         )
 
@@ -309,10 +324,9 @@ class _Asking:
         self._focus = replace(after, steps=before.steps + after.steps)
         return None if after.context == before.context else self._window(after)
 
-    def _report(self, answer: Answer | None) -> AskReport:
+    def _report(self, answer: Answer | None, supported: bool) -> AskReport:
         config, clock, tree, focus = self._config, self._clock, self._tree, self._focus
         runs = raw_runs(focus.context, focus.scores)
-        supported = bool(runs) if answer is None else answer.grounded
         text = answer.text if answer is not None and supported else UNSUPPORTED if config.max_new_tokens else ""
         citations = self._citations(runs, answer if config.explain else None, text) if supported else []
         first = answer.first_token_at - clock.start if answer and answer.first_token_at else 0.0
@@ -351,13 +365,6 @@ class _Asking:
             self._listeners.trace.answer(report)
         return report
 
-    def _is_grounded(self, ids: list[int], nats: float) -> bool:
-        """Whether the first tokens of an answer are likelier with the documents than without any."""
-        from mctool.engine.answer import answer_nats
-        from mctool.engine.assemble import bare_window
-
-        return nats > answer_nats(self._model, bare_window(self._model, self._tokenizer, self._question), ids)
-
     def _worth(self, run: RawRun, answer: Answer) -> float:
         """Nats that the answer loses when the run is collapsed to gists."""
         from mctool.engine.answer import answer_nats
@@ -372,15 +379,9 @@ class _Asking:
         blocks = [(0, block) for run in runs for block in range(run.first_block, run.end_block)]
         self._tree.record_access(cited=blocks)
         if explained is None:
-            return [self._citation(run, None) for run in _by_support(runs, text, self._tree)]
+            return [describe_run(self._tree, run) for run in by_support(runs, text, self._tree)]
         worth = {run: self._worth(run, explained) for run in runs}
-        return [self._citation(run, worth[run]) for run in sorted(runs, key=lambda run: -worth[run])]
-
-    def _citation(self, run: RawRun, delta_nats: float | None) -> Citation:
-        span = self._tree.span(run.first_block, run.end_block)
-        return Citation(
-            span.path, span.start_line, span.end_line, span.start_char, span.end_char, span.text, delta_nats
-        )
+        return [describe_run(self._tree, run, worth[run]) for run in sorted(runs, key=lambda run: -worth[run])]
 
     def _entries(self, context: WorkingContext, scores: FloatArray) -> list[FocusEntry]:
         return describe_entries(self._tree, context, scores)
@@ -389,16 +390,6 @@ class _Asking:
 def matches(path: str, glob: str) -> bool:
     """Whether a document's path, or its end, matches a glob; ``*`` crosses directories."""
     return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")
-
-
-def _by_support(runs: list[RawRun], answer: str, tree: Tree) -> list[RawRun]:
-    """Runs that hold the answer word for word first, then by score."""
-    wanted = answer.strip(" .\"'").lower()
-
-    def holds(run: RawRun) -> bool:
-        return bool(wanted) and wanted in tree.text(run.first_block, run.end_block).lower()
-
-    return sorted(runs, key=lambda run: (not holds(run), -run.score))
 
 
 def _is_stale(document: Document, base: Path) -> bool:

@@ -120,9 +120,9 @@ def ask(
 
       echo "What does --dry-run do?" | mctool ask - --json | jq .citations
     """
-    asked = _questions(question, questions)
     if "-" in (file or []) and "-" in (question, str(questions)):
         raise UsageError("the question and --file both read standard input", "give one of them another way")
+    asked = _questions(question, questions)
     if trace == Path("-") and as_json:
         raise UsageError("--trace - and --json both write to standard output", "write the trace to a file")
 
@@ -199,7 +199,7 @@ def _read(place: str, what: str) -> str:
     try:
         return (sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()).decode()
     except OSError as error:
-        raise SourceError(f"cannot read {what}: {error.strerror}", "check the path") from error
+        raise SourceError(f"cannot read {what}: {error.strerror or error}", "check the path") from error
     except UnicodeDecodeError as error:
         raise SourceError(f"cannot read {what}: {error}", "write it in UTF-8") from error
 

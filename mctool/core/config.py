@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -51,7 +52,7 @@ class FocusConfig:
             raise UsageError(f"--max-iterations {self.max_iterations} is less than 1")
         if self.n_diff < 1:
             raise UsageError(f"--n-diff {self.n_diff} is less than 1")
-        if self.tau_expand < 0 or self.tau_collapse < 0:
+        if not (self.tau_expand >= 0 and self.tau_collapse >= 0):  # not a number is refused, too
             raise UsageError(
                 f"--tau-expand {self.tau_expand} and --tau-collapse {self.tau_collapse} must not be negative"
             )
@@ -98,5 +99,5 @@ class AskConfig:
             raise UsageError(f"--lens {self.lens} is not one of {', '.join(get_args(LensName))}")
         if self.max_new_tokens < 0:
             raise UsageError(f"--max-new-tokens {self.max_new_tokens} is negative")
-        if self.temperature < 0:
-            raise UsageError(f"--temperature {self.temperature} is negative")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"--temperature {self.temperature} is not a number from 0 up")

@@ -19,12 +19,9 @@ from mctool.nets.base_model import BaseModel, Decoding
 from mctool.nets.tokenizer import TextTokenizer
 
 LONGEST_LOOP = 16
-LOOP_TOKENS = 12
-"""An answer ends when its last 1 to 16 tokens have come three times in a row, and as often as makes 12 tokens: the
+LOOP_TOKENS = 24
+"""An answer ends when its last 1 to 16 tokens have come three times in a row, and as often as makes 24 tokens: the
 zeros of a million, each a token, are no loop."""
-
-GATE_TOKENS = 8
-"""Tokens that are held back until it is known whether the window is the ground of the answer."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,6 @@ class Answer:
     Attributes:
         text: Without leading and trailing white space.
         ids: Its tokens, the one that ended it left out.
-        grounded: False when the gate stopped it; the text is then what was held back.
         window: The window that it was finished with.
         prefill_seconds: Time spent reading windows.
         decode_seconds: Time spent generating.
@@ -58,7 +54,6 @@ class Answer:
 
     text: str
     ids: list[int]
-    grounded: bool
     window: Window
     prefill_seconds: float
     decode_seconds: float
@@ -66,8 +61,6 @@ class Answer:
 
 
 OnText = Callable[[str], None]
-Gate = Callable[[list[int], float], bool]
-"""Given the first tokens of an answer and their log-likelihood in nats, whether to go on with it."""
 Refocus = Callable[[str], Window | None]
 """Given the answer so far, the window to go on with, or None when the one in use is still right."""
 
@@ -79,7 +72,6 @@ def decode_answer(
     config: AnswerConfig,
     *,
     on_text: OnText | None = None,
-    gate: Gate | None = None,
     refocus: Refocus | None = None,
 ) -> Answer:
     """Generate until the end of the line, an end token, a loop, or ``max_new_tokens``.
@@ -89,12 +81,11 @@ def decode_answer(
         tokenizer: Its tokenizer.
         window: What it reads first.
         config: How tokens are chosen.
-        on_text: Told of each piece of text as it comes, once the gate has let it through.
-        gate: Asked once, after GATE_TOKENS tokens or at the end of a shorter answer.
+        on_text: Told of each piece of text as it comes.
         refocus: Asked after every K = 32 tokens; a new window is read in place of the old one, the answer so far kept.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    draft = _Draft(tokenizer, on_text, gate)
+    draft = _Draft(tokenizer, on_text)
     started = time.perf_counter()
     decoding = model.prefill(window.embeddings, window.positions)
     prefill_seconds = time.perf_counter() - started
@@ -102,7 +93,7 @@ def decode_answer(
     while len(draft.ids) < config.max_new_tokens:
         token = _choose(decoding.logits, config.temperature, generator)
         first_token_at = first_token_at or time.perf_counter()
-        if token in model.eos_ids or draft.take(token, decoding.logits) or len(draft.ids) == config.max_new_tokens:
+        if token in model.eos_ids or draft.take(token) or len(draft.ids) == config.max_new_tokens:
             break
         refocused = refocus(draft.text) if refocus is not None and len(draft.ids) % BLOCK_TOKENS == 0 else None
         if refocused is None:
@@ -111,12 +102,10 @@ def decode_answer(
             reading = time.perf_counter()
             window, decoding = refocused, _read_on(model, refocused, draft.ids)
             prefill_seconds += time.perf_counter() - reading
-    draft.finish()
     total = time.perf_counter() - started
     return Answer(
         text=draft.text.strip(),
         ids=draft.ids,
-        grounded=draft.passed is not False,
         window=window,
         prefill_seconds=prefill_seconds,
         decode_seconds=total - prefill_seconds,
@@ -130,42 +119,25 @@ class _Draft:
     Attributes:
         ids: Its tokens.
         text: Their text, up to the end of the line.
-        passed: What the gate has said; None before it was asked.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, on_text: OnText | None, gate: Gate | None) -> None:
+    def __init__(self, tokenizer: TextTokenizer, on_text: OnText | None) -> None:
         self.ids: list[int] = []
         self.text = ""
-        self.passed: bool | None = None
         self._stream = tokenizer.stream()
         self._on_text = on_text or (lambda _text: None)
-        self._gate = gate or (lambda _ids, _nats: True)
-        self._nats = 0.0
 
-    def take(self, token: int, logits: Tensor) -> bool:
+    def take(self, token: int) -> bool:
         """Append a token; True when the answer ends with it."""
         piece = self._stream.push(token)
         line, line_end, _ = (piece if self.text else piece.lstrip()).partition("\n")
         if line_end and not line:
             return True
         self.ids.append(token)
-        self._nats += float(torch.log_softmax(logits.float(), dim=-1)[token])
         self.text += line
-        if self.passed is None and len(self.ids) == GATE_TOKENS:
-            self._ask_gate()
-        elif self.passed and line:
+        if line:
             self._on_text(line)
-        return bool(line_end) or self.passed is False or _loops(self.ids)
-
-    def finish(self) -> None:
-        """Let out what a short answer still holds back."""
-        if self.passed is None:
-            self._ask_gate()
-
-    def _ask_gate(self) -> None:
-        self.passed = bool(self.text.strip()) and self._gate(self.ids, self._nats)
-        if self.passed:
-            self._on_text(self.text)
+        return bool(line_end) or _loops(self.ids)
 
 
 def answer_nats(model: BaseModel, window: Window, ids: list[int]) -> float:

@@ -75,6 +75,21 @@ def initial_context(timeline: Timeline, config: FocusConfig, budget: int) -> Wor
         return plan_cover(timeline, budget)
 
 
+def require_text(focus: Focus, config: FocusConfig, prompt_tokens: int) -> None:
+    """Check that a working context at rest shows text, if the lens wants any; without it, no answer would be true.
+
+    Raises:
+        BudgetTooSmallError: The budget has no room for the way from a gist down to a block of text.
+    """
+    at_rest = len(focus.steps) < config.max_iterations
+    if at_rest and (focus.context.lod > 0).all() and (focus.scores > config.tau_expand).any():
+        raise BudgetTooSmallError(
+            f"--w-max {config.w_max} leaves no room for text beside a prompt of {prompt_tokens} tokens and "
+            f"gists for {focus.context.cost}",
+            "raise --w-max",
+        )
+
+
 def refocus(
     context: WorkingContext, lens: Lens, config: FocusConfig, budget: int, on_step: OnStep | None = None
 ) -> Focus:

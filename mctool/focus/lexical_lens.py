@@ -22,7 +22,8 @@ DEFINITION_WEIGHT = 4.0
 DEFINITION_REACH = 3
 PATH_WEIGHT = 0.5
 SATURATION = 0.6
-"""k1 of BM25, which counts blocks here, not words. Windows hold about the same number of terms everywhere, so lengths are not normalised (b = 0)."""
+"""k1 of BM25, which counts blocks here, not words. Windows hold about the same number of terms everywhere, so lengths
+are not normalised (b = 0)."""
 
 
 def lexical_lens(timeline: Timeline, hits: Sequence[TermHits], documents: IntArray | None = None) -> UtilityLens:
@@ -49,8 +50,7 @@ def block_utilities(timeline: Timeline, hits: Sequence[TermHits], documents: Int
     start = np.repeat(timeline.start_rank[:-1], timeline.n_blocks)
     end = np.repeat(timeline.start_rank[1:], timeline.n_blocks)
     for term in hits:
-        count = max(len(term.blocks), 1)
-        weight = float(np.log1p((n - count + 0.5) / (count + 0.5)))
+        weight = _rarity(term, n)
         present = np.zeros(n + 1)
         present[term.blocks + 1] = 1
         before = np.cumsum(present)
@@ -64,6 +64,25 @@ def block_utilities(timeline: Timeline, hits: Sequence[TermHits], documents: Int
         total *= np.isin(timeline.document_of(timeline.blocks_at(rank)), documents)
     best = float(total.max())
     return total / best if best > 0 else total
+
+
+def shown_share(timeline: Timeline, hits: Sequence[TermHits], ranks: IntArray) -> float:
+    """Share of the terms of a question, each by its rarity, that stand in some blocks; 0 for no terms.
+
+    Args:
+        timeline: The live timeline.
+        hits: The places of the question's terms; a term that stands nowhere counts as the rarest.
+        ranks: Ranks of the blocks.
+    """
+    weights = np.array([_rarity(term, timeline.total_blocks) for term in hits])
+    shown = np.array([bool(np.isin(term.blocks, ranks).any()) for term in hits])
+    return float(weights[shown].sum() / weights.sum()) if len(hits) else 0.0
+
+
+def _rarity(term: TermHits, n_blocks: int) -> float:
+    """Inverse document frequency, the documents being blocks."""
+    count = len(term.blocks)
+    return float(np.log1p((n_blocks - count + 0.5) / (count + 0.5)))
 
 
 def _follow(ranks: IntArray, end: IntArray) -> FloatArray:

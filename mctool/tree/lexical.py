@@ -14,7 +14,7 @@ import json
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ import tantivy
 from mctool.core.errors import ResourceError, TreeDamagedError
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
-from mctool.tree.failures import read_failures, write_failures
+from mctool.tree.failures import write_failures
 from mctool.tree.layout import Layout
 from mctool.tree.rows import Document
 from mctool.tree.terms import TERMS_VERSION, definition_terms, question_terms, terms
@@ -153,15 +153,13 @@ class LexicalWriter:
         self._generation = generation
         stamp = Stamp.read(layout)
         n_live = sum(document.n_blocks for document in documents)
-        fits = stamp is not None and stamp.sound and stamp.fits(generation) and stamp.n_blocks <= 2 * max(n_live, 1)
-        self._n_blocks = stamp.n_blocks if stamp is not None and fits else 0
+        self._n_blocks = stamp.n_blocks if stamp is not None else 0
         self._postings: _Postings | None = None
-        with _index_writes(layout):
-            if not fits or not tantivy.Index.exists(str(layout.lexical_index)):
-                self.is_stale = n_live > 0
+        is_sound = _fault(layout, stamp, generation) is None
+        self.is_stale = not is_sound and n_live > 0
+        if not is_sound or self._n_blocks > 2 * max(n_live, 1):
+            with _index_writes(layout):
                 self._remake(n_live)
-            else:
-                self.is_stale = False
 
     def add(self, document: Document, texts: list[str]) -> None:
         """Add a new document, given the texts of its blocks."""
@@ -220,26 +218,25 @@ class LexicalIndex:
         """The index of a tree as of its snapshot.
 
         Raises:
-            TreeDamagedError: The stored index cannot be read.
+            TreeDamagedError: The text of the tree cannot be read.
         """
         stamp = Stamp.read(tree.layout)
         # An index one commit ahead is fine: what is not live in this snapshot is left out.
         usable = stamp is not None and (
             stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))
         )
-        with read_failures(tree.layout.lexical):
-            if usable and tantivy.Index.exists(str(tree.layout.lexical_index)):
-                with _opened(tree.layout.lexical_index) as stored:
-                    return cls(stored, tree.timeline, is_stored=True)
-            index = tantivy.Index(_schema())
-            postings = _Postings(index)
-            postings.add_tree(tree)
-            postings.commit()
+        if usable:  # and if it can be read after all: what is derived can be had anew
+            with suppress(OSError, ValueError), _opened(tree.layout.lexical_index) as stored:
+                return cls(stored, tree.timeline, is_stored=True)
+        index = tantivy.Index(_schema())
+        postings = _Postings(index)
+        postings.add_tree(tree)
+        postings.commit()
         return cls(index, tree.timeline, is_stored=False)
 
     def hits(self, question: str) -> list[TermHits]:
-        """The places of each term of a question that stands anywhere in the live text, the rarest term first."""
-        with read_failures(Path("the lexical index")):
+        """The places of each term of a question, the rarest term first; terms that are too common are left out."""
+        try:
             counted = sorted((self._searcher.doc_freq("text", term), term) for term in question_terms(question))
             found, read = [], 0
             for n_blocks, term in counted:
@@ -247,7 +244,11 @@ class LexicalIndex:
                     break
                 read += n_blocks
                 found.append(self._hits_of(term))
-        return [hits for hits in found if len(hits.blocks) or len(hits.documents)]
+        except ValueError as error:
+            raise TreeDamagedError(
+                f"the lexical index cannot be read: {error}", "remove lexical/ in the tree, and run `mctool ingest`"
+            ) from error
+        return found
 
     def _hits_of(self, term: str) -> TermHits:
         timeline = self._timeline
@@ -273,13 +274,15 @@ class LexicalIndex:
 
 def check_lexical(tree: Tree) -> str | None:
     """What is wrong with the stored index of a tree, in words; None when it is sound and belongs to the snapshot."""
-    stamp = Stamp.read(tree.layout)
-    if stamp is None or not stamp.sound or not stamp.fits(tree.generation):
-        return "the lexical index does not belong to the catalog's generation"
+    return _fault(tree.layout, Stamp.read(tree.layout), tree.generation)
+
+
+def _fault(layout: Layout, stamp: Stamp | None, generation: int) -> str | None:
+    if stamp is None or not stamp.sound or not stamp.fits(generation):
+        return "it does not belong to the catalog's generation"
     try:
-        with read_failures(tree.layout.lexical):
-            with _opened(tree.layout.lexical_index) as index:
-                n_blocks = index.searcher().num_docs
-    except TreeDamagedError as error:
-        return error.message
+        with _opened(layout.lexical_index) as index:
+            n_blocks = index.searcher().num_docs
+    except (OSError, ValueError) as error:
+        return f"it cannot be read: {error}"
     return None if n_blocks == stamp.n_blocks else f"it holds {n_blocks} blocks, not {stamp.n_blocks}"

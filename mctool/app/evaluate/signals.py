@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -72,7 +73,7 @@ class TreeBlocks:
         starts = self.tree.timeline.start_rank.tolist()
         return [
             np.arange(first, min(first + CHUNK_BLOCKS, end))
-            for start, end in zip(starts[:-1], starts[1:], strict=True)
+            for start, end in pairwise(starts)
             for first in range(start, max(end - CHUNK_BLOCKS + CHUNK_STRIDE, start + 1), CHUNK_STRIDE)
         ]
 

@@ -93,13 +93,14 @@ def _measure(
     from mctool.app.evaluate.speed_ask import measure_ask, measure_decode
     from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest
 
+    options = ("--model", config.model, "--device", config.device)
     if part == "ingest":
         for name, documents in sets.items():
-            yield from measure_ingest(name, first_chars(documents, config.ingest_chars), files, config.device, report)
+            yield from measure_ingest(name, first_chars(documents, config.ingest_chars), files, options, report)
         yield from measure_gist_peak(files, config.device, report)
     elif part == "ask":
         documents = [document for documents in sets.values() for document in documents]
-        yield from measure_ask(config.tree_sizes, documents, config.question, files, config.device, report)
+        yield from measure_ask(config.tree_sizes, documents, config.question, options, report)
     else:
         text = "\n".join(document.text for document in next(iter(sets.values()))[:8])
         yield from measure_decode(text, files, config.device, config.dtype, report)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +19,7 @@ from mctool.app.evaluate.speed_rows import (
     seconds_in_turn,
     write_documents,
 )
-from mctool.app.evaluate.texts import copies
+from mctool.app.evaluate.texts import copies, first_chars
 from mctool.core.errors import UsageError
 from mctool.nets.base_model import BaseModel, choose_device, choose_dtype
 from mctool.nets.checkpoint import read_tensors
@@ -34,77 +34,77 @@ ROUNDS = 3
 
 
 def measure_ask(
-    sizes: Sequence[int],
-    documents: Sequence[SampleDocument],
-    question: str,
-    files: ModelFiles,
-    device: str,
-    report: Report,
+    sizes: Sequence[int], documents: Sequence[SampleDocument], question: str, options: Sequence[str], report: Report
 ) -> Iterator[SpeedRow]:
     """Whole processes of ``mctool ask`` on trees of several sizes, in turn; medians.
 
     The trees hold the documents, in copies where there are too few of them. The smallest tree is the baseline. The
-    first token is timed from the start of the process; the end of the process is counted too, so that it comes a
-    little earlier.
+    first token is timed from the start of the process; the time that the process takes to end is counted too.
+
+    Args:
+        sizes: About how many tokens the trees hold.
+        documents: What they hold.
+        question: What they are asked.
+        options: Model and device, as options of the program.
+        report: Told what goes on.
 
     Raises:
+        UsageError: The documents hold nothing that the question asks for, so that there is no answer to time.
         MctoolError: The program failed.
     """
     shown = {f"{size:,} tokens": size for size in sorted(sizes)}
-    runs: dict[str, list[tuple[dict[str, Any], float]]] = {name: [] for name in shown}
+    runs: dict[str, list[_AskRun]] = {name: [] for name in shown}
     with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
-        model = ("--model", str(files.directory), "--device", device)
         for name, size in shown.items():
-            report(f"ask: a tree of about {name}")
+            report(f"ask: ingest of about {name}")
             place = Path(folder) / str(size)
-            write_documents(_of_size(documents, size), place / "text")
-            run_mctool("ingest", f"{place}/text", "--tree", f"{place}/tree", *model)
+            write_documents(first_chars(copies(documents), size * CHARS_PER_TOKEN), place / "text")
+            run_mctool("ingest", f"{place}/text", "--tree", f"{place}/tree", *options)
         for _ in range(ROUNDS):
             for name, size in shown.items():
                 report(f"ask: {name}")
-                runs[name].append(run_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *model))
-    yield from _ask_rows(runs)
-
-
-def _of_size(documents: Sequence[SampleDocument], n_tokens: int) -> list[SampleDocument]:
-    left = n_tokens * CHARS_PER_TOKEN
-
-    def fits(document: SampleDocument) -> bool:
-        nonlocal left
-        left -= len(document.text)
-        return left >= 0
-
-    chosen = list(takewhile(fits, copies(documents)))
-    if not chosen:
-        raise UsageError(
-            f"the first text alone has more than {n_tokens:,} tokens", "give shorter texts, or a larger size"
-        )
-    return chosen
-
-
-def _ask_rows(runs: dict[str, list[tuple[dict[str, Any], float]]]) -> Iterator[SpeedRow]:
+                done = run_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options)
+                runs[name].append(_AskRun.of(*done))
     smallest = next(iter(runs))
-
-    def table(measure: str, unit: str, values: dict[str, list[float]]) -> list[SpeedRow]:
-        return against(smallest, {name: median(taken) for name, taken in values.items()}, measure, unit)
-
-    def first_token(record: dict[str, Any], wall: float) -> float:
-        return float(wall - record["seconds"]["total"] + record["seconds"]["first_token"])
-
-    yield from table(
-        "tree", "tokens", {name: [run["tree"]["tokens"] for run, _ in done] for name, done in runs.items()}
-    )
-    yield from table(
-        "ask, first token", "s", {name: [first_token(*run) for run in done] for name, done in runs.items()}
-    )
-    yield from table("ask, whole process", "s", {name: [wall for _, wall in done] for name, done in runs.items()})
-    yield from table(
-        "ask, peak memory", "MB", {name: [run["peak_rss_mb"] for run, _ in done] for name, done in runs.items()}
-    )
+    for measure, unit, attribute in _ASK_MEASURES:
+        values = {name: median(getattr(run, attribute) for run in done) for name, done in runs.items()}
+        yield from against(smallest, values, measure, unit)
     for name, done in runs.items():
-        focusing = median(run["seconds"]["lens"] + run["seconds"]["focus"] for run, _ in done)
-        first = median(first_token(*run) for run in done)
-        yield SpeedRow("ask, refocusing", name, focusing, "s", focusing / first, "first token")
+        share = median(run.refocusing for run in done) / median(run.first_token for run in done)
+        yield SpeedRow("ask, refocusing", name, median(run.refocusing for run in done), "s", share, "first token")
+
+
+@dataclass(frozen=True)
+class _AskRun:
+    """One process of ``mctool ask``; times in seconds."""
+
+    tokens: int
+    first_token: float
+    refocusing: float
+    total: float
+    peak_rss_mb: float
+
+    @classmethod
+    def of(cls, record: dict[str, Any], wall: float) -> _AskRun:
+        seconds = record["seconds"]
+        if not seconds["first_token"]:
+            raise UsageError("the texts hold nothing that the question asks for", "ask another one with --question")
+        return cls(
+            tokens=record["tree"]["tokens"],
+            first_token=wall - seconds["total"] + seconds["first_token"],
+            refocusing=seconds["lens"] + seconds["focus"],
+            total=wall,
+            peak_rss_mb=record["peak_rss_mb"],
+        )
+
+
+_ASK_MEASURES = (
+    ("ask, tree", "tokens", "tokens"),
+    ("ask, first token", "s", "first_token"),
+    ("ask, whole process", "s", "total"),
+    ("ask, peak memory", "MB", "peak_rss_mb"),
+)
+"""Measure, unit, and the attribute of a run."""
 
 
 def measure_decode(text: str, files: ModelFiles, device: str, dtype: str, report: Report) -> Iterator[SpeedRow]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import mean
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,7 +39,7 @@ ROUNDS = 5
 
 
 def measure_ingest(
-    name: str, documents: Sequence[SampleDocument], files: ModelFiles, device: str, report: Report
+    name: str, documents: Sequence[SampleDocument], files: ModelFiles, options: Sequence[str], report: Report
 ) -> Iterator[SpeedRow]:
     """Ingest a text with the program, and index it as chunks in this process.
 
@@ -45,51 +47,63 @@ def measure_ingest(
         name: Of the text, for the rows.
         documents: The text.
         files: The base model.
-        device: Where gists are made.
+        options: Model and device, as options of the program.
         report: Told what goes on.
 
     Raises:
         MctoolError: The program failed.
     """
+    encoder, taken = _Encoder.of(documents, TextTokenizer.load(files)), []
+    if encoder is not None:
+        report(f"MiniLM over {len(encoder.chunks)} chunks of {name}")
+        taken.append(encoder.seconds())
     report(f"ingest of {name}")
     with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
         write_documents(documents, Path(folder) / "text")
-        record, _ = run_mctool(
-            "ingest", f"{folder}/text", "--tree", f"{folder}/tree", "--model", str(files.directory), "--device", device
-        )
-    tokens, seconds = record["tokens_added"], record["seconds"]
+        record, _ = run_mctool("ingest", f"{folder}/text", "--tree", f"{folder}/tree", *options)
     rates = {"mctool": record["tokens_per_second"]}
-    rates |= _chunk_index_rates(documents, TextTokenizer.load(files), report)
+    if encoder is not None:
+        taken.append(encoder.seconds())
+        rates["MiniLM chunks"] = len(encoder.chunks) * STRIDE_TOKENS / mean(taken)
+    if find_spec("bm25s") is not None:
+        report(f"bm25s over the chunks of {name}")
+        rates["bm25s chunks"] = _bm25s_rate(chunk_texts(documents, TextTokenizer.load(files)))
     yield from against("MiniLM chunks", rates, f"ingest {name}", "tokens/s")
-    text_bytes = sum(len(document.text.encode()) for document in documents)
+    yield from _record_rows(name, record, sum(len(document.text.encode()) for document in documents))
+
+
+def _record_rows(name: str, record: dict[str, Any], text_bytes: int) -> Iterator[SpeedRow]:
+    tokens, seconds = record["tokens_added"], record["seconds"]
     sizes = {"text": text_bytes / tokens, "mctool": record["bytes_on_disk"] / tokens}
     yield from against("text", sizes, f"size {name}", "bytes/token")
-    parts = {"mctool": seconds["total"]} | {
-        f"mctool {part}": seconds[part] for part in ("read", "tokenize", "gist", "write")
-    }
-    yield from against("mctool", parts, f"ingest time {name}", "s")
+    parts = {f"mctool {part}": seconds[part] for part in ("read", "tokenize", "gist", "write")}
+    yield from against("mctool", {"mctool": seconds["total"]} | parts, f"ingest time {name}", "s")
 
 
-def _chunk_index_rates(
-    documents: Sequence[SampleDocument], tokenizer: TextTokenizer, report: Report
-) -> dict[str, float]:
-    """Tokens of text per second of the peers that are installed."""
-    rates: dict[str, float] = {}
-    if (directory := find_minilm()) is not None:
-        chunks = chunk_texts(documents, tokenizer, SAMPLE_CHUNKS)
-        report(f"MiniLM over {len(chunks)} chunks")
-        encoder = MiniLM(directory)
-        taken = seconds_in_turn({"MiniLM": lambda: encoder.embed(chunks)}, 3)["MiniLM"]
-        rates["MiniLM chunks"] = len(chunks) * STRIDE_TOKENS / taken
-    if importlib.util.find_spec("bm25s") is not None:
-        import bm25s
+@dataclass(frozen=True)
+class _Encoder:
+    """MiniLM, and a sample of chunks for it."""
 
-        chunks = chunk_texts(documents, tokenizer)
-        report(f"bm25s over {len(chunks)} chunks")
-        started = time.perf_counter()
-        bm25s.BM25().index(bm25s.tokenize(chunks, show_progress=False), show_progress=False)
-        rates["bm25s chunks"] = len(chunks) * STRIDE_TOKENS / (time.perf_counter() - started)
-    return rates
+    model: MiniLM
+    chunks: list[str]
+
+    @classmethod
+    def of(cls, documents: Sequence[SampleDocument], tokenizer: TextTokenizer) -> _Encoder | None:
+        """None when MiniLM is not installed."""
+        directory = find_minilm()
+        return cls(MiniLM(directory), chunk_texts(documents, tokenizer, SAMPLE_CHUNKS)) if directory else None
+
+    def seconds(self) -> float:
+        return seconds_in_turn({"MiniLM": lambda: self.model.embed(self.chunks)}, 2)["MiniLM"]
+
+
+def _bm25s_rate(chunks: list[str]) -> float:
+    """Tokens of text per second."""
+    import bm25s
+
+    started = time.perf_counter()
+    bm25s.BM25().index(bm25s.tokenize(chunks, show_progress=False), show_progress=False)
+    return len(chunks) * STRIDE_TOKENS / (time.perf_counter() - started)
 
 
 def chunk_texts(documents: Sequence[SampleDocument], tokenizer: TextTokenizer, most: int | None = None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mctool.app.evaluate.corpus import SampleDocument, read_records, read_sample
@@ -30,14 +30,14 @@ def read_texts(data: Sequence[Path]) -> dict[str, list[SampleDocument]]:
     return sets
 
 
-def first_chars(documents: Sequence[SampleDocument], n_chars: int) -> list[SampleDocument]:
+def first_chars(documents: Iterable[SampleDocument], n_chars: int) -> list[SampleDocument]:
     """Documents from the first on until they hold ``n_chars``; the last one is cut there."""
     chosen = []
     for document in documents:
-        if n_chars <= 0:
-            break
         chosen.append(SampleDocument(document.path, document.text[:n_chars]))
         n_chars -= len(document.text)
+        if n_chars <= 0:
+            break
     return chosen
 
 

@@ -1,10 +1,11 @@
-"""The entries of a working context as records."""
+"""Entries and raw runs of a working context as the records that users see."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mctool.core.records import FocusEntry
+from mctool.core.records import Citation, FocusEntry
+from mctool.engine.runs import RawRun
 from mctool.focus import WorkingContext
 from mctool.focus.lens import FloatArray
 from mctool.tree import Tree
@@ -34,3 +35,19 @@ def describe_entries(tree: Tree, context: WorkingContext, scores: FloatArray) ->
         FocusEntry(level, start, end, cost, score, *((tree.documents[a].path, c, d) if a == b else (None, None, None)))
         for level, start, end, cost, score, a, b, c, d in zip(*(column.tolist() for column in columns), strict=True)
     ]
+
+
+def describe_run(tree: Tree, run: RawRun, delta_nats: float | None = None) -> Citation:
+    """A raw run as a citation; ``delta_nats`` is what it is worth to the answer, None when that was not measured."""
+    span = tree.span(run.first_block, run.end_block)
+    return Citation(span.path, span.start_line, span.end_line, span.start_char, span.end_char, span.text, delta_nats)
+
+
+def by_support(runs: list[RawRun], answer: str, tree: Tree) -> list[RawRun]:
+    """Runs that hold the answer word for word first, then by score."""
+    wanted = answer.strip(" .\"'").lower()
+
+    def holds(run: RawRun) -> bool:
+        return bool(wanted) and wanted in tree.text(run.first_block, run.end_block).lower()
+
+    return sorted(runs, key=lambda run: (not holds(run), -run.score))

@@ -1,0 +1,177 @@
+"""``mctool evaluate focus``, ``speed`` and ``substitution``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mctool.cli.console import output_console, print_json, progress_bar, reporter
+from mctool.cli.options import DebugOption, DeviceOption, DtypeOption, JsonOption, ModelOption, QuietOption
+from mctool.core.config import DEFAULT_MODEL
+from mctool.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PIPE_WIDTH = 400
+"""Columns of tables that go into a file or a pipe, where lines should not be folded."""
+
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help='Records {"id", "text", "questions"} as .jsonl or .jsonl.zst; may be repeated. '
+        "[default: the source code of Python's standard library]",
+        show_default=False,
+    ),
+]
+DataArguments = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files for --data.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of all draws.")]
+
+evaluate = typer.Typer(help="Measure what mctool does, beside its baselines.", no_args_is_help=True)
+
+
+@evaluate.command()
+def focus(
+    more: DataArguments = None,
+    data: DataOption = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TEXT", help="Only sets whose name contains this; may be repeated."),
+    ] = None,
+    tree_tokens: Annotated[int, typer.Option(help="Most tokens of a tree.")] = 140_000,
+    per_tree: Annotated[int, typer.Option(help="Most questions to one tree.")] = 60,
+    questions: Annotated[int, typer.Option(help="Most questions to one set.")] = 240,
+    no_minilm: Annotated[
+        bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
+    ] = False,
+    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Does the lens open the blocks that hold the answer? Recall of located answers, beside ordinary retrieval."""
+    from mctool.app.evaluate.focus import FocusEvaluationConfig, Listener, evaluate_focus
+    from mctool.render.evaluation import focus_tables
+
+    config = FocusEvaluationConfig(
+        data=_files(data, more),
+        sets=tuple(sets or ()),
+        tree_tokens=tree_tokens,
+        per_tree=per_tree,
+        questions=questions,
+        model=model,
+        minilm=not no_minilm,
+        seed=_seed(seed),
+    )
+    with progress_bar("questions", "q", quiet) as progress:
+        result = evaluate_focus(config, Listener(progress, reporter(quiet))).to_json()
+    _show(result, as_json, lambda: focus_tables(result["rows"], result["sets"]))
+
+
+@evaluate.command()
+def speed(
+    more: DataArguments = None,
+    data: DataOption = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only ingest, ask, decode or help; may be repeated.", show_default=False),
+    ] = None,
+    chars: Annotated[int, typer.Option(help="Most characters of each set that are ingested.")] = 1_000_000,
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the trees are asked. [default: one about option parsing]")
+    ] = None,
+    large: Annotated[bool, typer.Option("--large", help="Ask a tree of 10 million tokens too.")] = False,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """How fast are ingest, ask and decoding? Whole processes, beside their baselines on this machine."""
+    from mctool.app.evaluate.speed import LARGE_TREE, PARTS, QUESTION, TREE_SIZES, SpeedConfig, evaluate_speed
+    from mctool.render.evaluation import speed_table
+
+    config = SpeedConfig(
+        parts=tuple(part or PARTS),  # type: ignore[arg-type]  (SpeedConfig refuses other names)
+        data=_files(data, more),
+        ingest_chars=chars,
+        tree_sizes=(*TREE_SIZES, LARGE_TREE) if large else TREE_SIZES,
+        question=QUESTION if question is None else question,
+        model=model,
+        device=device,
+        dtype=dtype,
+    )
+    result = evaluate_speed(config, reporter(quiet)).to_json()
+    _show(result, as_json, lambda: [speed_table(result["rows"])])
+
+
+@evaluate.command()
+def substitution(
+    more: DataArguments = None,
+    data: DataOption = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Domain of all texts: narrative, expository, agent or code."),
+    ] = None,
+    windows: Annotated[int, typer.Option(help="Windows for each domain and number of blocks.")] = 8,
+    n_blocks: Annotated[
+        list[int] | None,
+        typer.Option("--n-blocks", metavar="N", help="Replaced blocks; may be repeated. [default: 16, 64, 256]"),
+    ] = None,
+    lod: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Level of the gists; may be repeated. [default: 1, 2]")
+    ] = None,
+    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Is a gist worth its slot? What the model loses when blocks are dropped, and what their gists give back."""
+    from mctool.app.evaluate.substitution import SubstitutionRun, evaluate_substitution
+    from mctool.engine.substitution import SubstitutionConfig
+    from mctool.render.evaluation import substitution_tables
+
+    measure = SubstitutionConfig(
+        n_blocks=tuple(n_blocks or SubstitutionConfig.n_blocks),
+        n_windows=windows,
+        lods=tuple(lod or SubstitutionConfig.lods),
+        seed=_seed(seed),
+    )
+    run = SubstitutionRun(_files(data, more), domain, measure, model, device, dtype)
+    with progress_bar("windows", "win", quiet) as progress:
+        result = evaluate_substitution(run, progress, reporter(quiet)).to_json()
+    _show(result, as_json, lambda: substitution_tables(result["rows"], result["content"], result["harm"]))
+
+
+def _files(data: Sequence[Path] | None, more: Sequence[Path] | None) -> tuple[Path, ...]:
+    if more and not data:
+        raise UsageError(f"{more[0]} is given without --data", f"write --data {more[0]}")
+    return (*(data or ()), *(more or ()))
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise UsageError(f"--seed {seed} is negative")
+    return seed
+
+
+def _show(result: dict[str, Any], as_json: bool, tables: Callable[[], list[Table]]) -> None:
+    if as_json:
+        print_json(result)
+        return
+    console = output_console()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    for table in tables():
+        console.print(table)
+        console.print()

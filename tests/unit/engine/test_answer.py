@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+import torch
+
+from mctool.engine.answer import AnswerConfig, answer_nats, decode_answer
+from mctool.engine.assemble import Window
+from mctool.nets.base_model import BaseModel
+from mctool.nets.model_store import ModelFiles
+from mctool.nets.tokenizer import TextTokenizer
+
+END = 2
+
+
+@pytest.fixture(scope="module")
+def base(tiny_model_dir):
+    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model_dir):
+    return TextTokenizer.load(ModelFiles("tiny", tiny_model_dir))
+
+
+class Script:
+    """A model that says given tokens, whatever it reads."""
+
+    eos_ids = frozenset({END})
+
+    def __init__(self, ids):
+        self._logits = [torch.eye(600)[i] * 50 for i in ids]
+        self.read = []
+
+    def prefill(self, embeddings, positions):
+        self.read.append(len(embeddings))
+        return self
+
+    def embed(self, ids):
+        return torch.zeros(len(ids), 4)
+
+    @property
+    def logits(self):
+        return self._logits[0]
+
+    def step(self, token):
+        self._logits.pop(0)
+
+
+WINDOW = Window(torch.zeros(3, 4), np.arange(3), 3)
+
+
+def said(tokenizer, text, most=100, **listeners):
+    """The answer when the model says ``text``, then an end token."""
+    return decode_answer(Script([*tokenizer.encode(text), END]), tokenizer, WINDOW, AnswerConfig(most), **listeners)
+
+
+def test_an_answer_ends_with_the_end_token(tokenizer):
+    answer = said(tokenizer, " the old pier")
+    assert (answer.text, answer.ids) == ("the old pier", tokenizer.encode(" the old pier"))
+    assert answer.first_token_at is not None
+
+
+def test_an_answer_ends_with_its_line(tokenizer):
+    heard = []
+    answer = said(tokenizer, "\n\n the old pier\nQuestion: and then?", on_text=heard.append)
+    assert answer.text == "the old pier"
+    assert "".join(heard) == "the old pier"
+    assert tokenizer.decode(answer.ids).strip() == "the old pier"
+
+
+def test_an_answer_ends_at_max_new_tokens_and_not_before(tokenizer):
+    ids = tokenizer.encode("The lighthouse keeper wrote many letters")
+    assert said(tokenizer, "The lighthouse keeper wrote many letters", most=3).ids == ids[:3]
+    assert said(tokenizer, "The lighthouse keeper wrote many letters", most=len(ids)).ids == ids
+
+
+@pytest.mark.parametrize("said_over_and_over", ["north ", "a b c ", "the ship had gone "])
+def test_a_loop_ends_the_answer(tokenizer, said_over_and_over):
+    answer = said(tokenizer, said_over_and_over * 40, most=400)
+    assert 3 <= answer.text.count(said_over_and_over.strip()) <= 25
+
+
+@pytest.mark.parametrize("text", ["1000000 boats", "It is 10,000,000,000.", "no, no, no, said she", "-----"])
+def test_what_is_said_a_few_times_is_no_loop(tokenizer, text):
+    assert said(tokenizer, text).text == text
+
+
+def test_a_character_of_several_tokens_comes_whole(tokenizer):
+    heard = []
+    answer = said(tokenizer, "🦀 in 東京都", on_text=heard.append)
+    assert answer.text == "".join(heard) == "🦀 in 東京都"
+
+
+LONG = "She asked the captain where the ship had gone, and the captain said that it had gone north."
+
+
+def test_an_answer_without_words_is_empty(tokenizer):
+    heard = []
+    assert said(tokenizer, "\n \n", on_text=heard.append).text == ""
+    assert heard == []
+
+
+def test_refocusing_is_asked_after_every_block_with_the_text_so_far(tokenizer):
+    asked = []
+    answer = said(tokenizer, LONG * 4, refocus=lambda text: asked.append(text))
+    ids = tokenizer.encode(LONG * 4)
+    assert answer.ids == ids
+    assert len(asked) == (len(ids) - 1) // 32 >= 2
+    assert asked[0] == tokenizer.decode(ids[:32])
+
+
+def random_window(base, n, seed):
+    ids = torch.randint(3, 500, (n,), generator=torch.Generator().manual_seed(seed))
+    positions = np.arange(n) + np.where(np.arange(n) > n // 2, 40, 0)
+    return Window(base.embed(ids), positions, n)
+
+
+def from_scratch(base, windows, n_tokens, temperature, seed):
+    """Every token chosen from logits of a pass over its whole window and all tokens before."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = []
+    for count in range(n_tokens):
+        window = windows[min(count // 32, len(windows) - 1)]
+        read = torch.cat([window.embeddings, base.embed(ids)])
+        positions = np.concatenate([window.positions, window.positions[-1] + 1 + np.arange(count)])
+        with torch.no_grad():
+            logits = base.logits(read, positions)[-1].double()
+        ids.append(int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator)))
+    return ids
+
+
+def test_an_answer_over_a_refocus_is_that_of_the_new_window_read_from_scratch(base, tokenizer):
+    windows = [random_window(base, n, n) for n in (20, 33, 25)]
+    rest = iter(windows[1:])
+    answer = decode_answer(
+        base, tokenizer, windows[0], AnswerConfig(80, temperature=1.0, seed=2), refocus=lambda _text: next(rest)
+    )
+    assert len(answer.ids) > 64, "the seed should give a long answer"
+    assert answer.window is windows[2]
+    assert answer.ids == from_scratch(base, windows, len(answer.ids), 1.0, 2)
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_another(base, tokenizer):
+    window = random_window(base, 20, 1)
+    drawn = [
+        decode_answer(base, tokenizer, window, AnswerConfig(12, temperature=1.0, seed=seed)).ids for seed in (3, 3, 4)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_without_temperature_the_likeliest_token_is_taken(base, tokenizer):
+    window = random_window(base, 20, 2)
+    first = int(base.logits(window.embeddings, window.positions)[-1].argmax())
+    assert decode_answer(base, tokenizer, window, AnswerConfig(1, seed=9)).ids == [first]
+
+
+def test_the_log_likelihood_of_an_answer_is_the_sum_over_its_tokens(base, tokenizer):
+    window, ids = random_window(base, 20, 3), [7, 8, 9]
+    expected = 0.0
+    for count, token in enumerate(ids):
+        read = torch.cat([window.embeddings, base.embed(ids[:count])])
+        positions = np.concatenate([window.positions, window.positions[-1] + 1 + np.arange(count)])
+        with torch.no_grad():
+            expected += float(torch.log_softmax(base.logits(read, positions)[-1], -1)[token])
+    assert answer_nats(base, window, ids) == pytest.approx(expected, abs=1e-3)
+    assert answer_nats(base, window, []) == 0
