@@ -30,6 +30,7 @@ def found(tree, question):
     hits = {
         hit.term: (hit.blocks.tolist(), hit.definitions.tolist(), hit.documents.tolist())
         for hit in index.hits(question)
+        if len(hit.blocks) or len(hit.documents)
     }
     return hits, index.is_stored
 
@@ -230,6 +231,13 @@ def test_an_open_tree_shows_its_own_generation(ingester):
         before = found(tree, "keeper pier")
         ingester.commit({"c": lines("the old pier")}, retire=["a"])
         assert found(tree, "keeper pier") == before == ({"keeper": ([0, 7], [7], [])}, True)
+
+
+def test_a_term_that_stands_nowhere_is_told_too(ingester):
+    ingester.commit({"a": BOOK})
+    with Tree.open(ingester.path) as tree:
+        hits = LexicalIndex.open(tree).hits("storm zebra")
+    assert [(hit.term, len(hit.blocks), len(hit.documents)) for hit in hits] == [("zebra", 0, 0), ("storm", 1, 0)]
 
 
 def test_an_empty_tree_has_no_hits(ingester):
