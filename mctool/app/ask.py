@@ -311,7 +311,7 @@ class _Asking:
     def _refocus_on(self, text: str) -> Window | None:
         """The window for going on with an answer that says ``text`` so far; None when focus does not change."""
         before = self._focus
-        lens = self._lens(f"{self._question} {text}")
+        lens = self._lens(self._hits(f"{self._question} {text}"))
         started = time.perf_counter()
         after = refocus(
             before.context,

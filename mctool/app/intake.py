@@ -61,6 +61,7 @@ class Intake:
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if failure is not None and self._is_new:
+            self.writer.give_up()
             _remove_empty_tree(self._layout)  # still under the lock, so that nobody writes to it
         self.writer.close()
 

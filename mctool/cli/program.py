@@ -16,6 +16,7 @@ import typer
 
 from mctool.cli.ask import ask
 from mctool.cli.config_files import read_defaults
+from mctool.cli.evaluate import evaluate
 from mctool.cli.ingest import ingest
 from mctool.cli.inspect import inspect
 from mctool.cli.models import models
@@ -42,6 +43,7 @@ app.command()(ask)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.command()(verify)
+app.add_typer(evaluate, name="evaluate")
 
 
 def _show_version(wanted: bool) -> None:

@@ -56,7 +56,7 @@ def speed_table(rows: Iterable[Row]) -> Table:
     table = _table("speed", ["measure", "system", "value", "unit", "ratio", "to"], 2)
     last = None
     for row in rows:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
+        ratio = "" if row["ratio"] is None else _number(row["ratio"])
         measure = "" if row["measure"] == last else safe_line(row["measure"])
         table.add_row(measure, row["system"], _number(row["value"]), row["unit"], ratio, row["baseline"] or "")
         last = row["measure"]

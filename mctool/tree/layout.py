@@ -56,6 +56,11 @@ class Layout:
         return self.root / "lexical"
 
     @property
+    def former_lexical(self) -> Path:
+        """Where a lexical index is put that is about to be removed."""
+        return self.root / "lexical.former"
+
+    @property
     def lexical_index(self) -> Path:
         """Directory of the tantivy index."""
         return self.lexical / "index"

@@ -181,6 +181,10 @@ class LexicalWriter:
         with _index_writes(self._layout):
             Stamp(generation, self._n_blocks).write(self._layout)
 
+    def close(self) -> None:
+        """Stop writing: tantivy's threads end and its lock is free; what was added since ``prepare`` is lost."""
+        self._postings = None
+
     def _open(self) -> _Postings:
         if self._postings is None:
             self._postings = _Postings(tantivy.Index.open(str(self._layout.lexical_index)))
@@ -188,7 +192,11 @@ class LexicalWriter:
 
     def _remake(self, n_live: int) -> None:
         """An index of the live documents as of the last commit, in place of what is there."""
-        shutil.rmtree(self._layout.lexical, ignore_errors=True)
+        former = self._layout.former_lexical
+        shutil.rmtree(former, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            self._layout.lexical.rename(former)  # at once, as readers put lock files into an index that goes bit by bit
+        shutil.rmtree(former, ignore_errors=True)
         self._layout.lexical_index.mkdir(parents=True)
         tantivy.Index(_schema(), path=str(self._layout.lexical_index))
         if n_live:

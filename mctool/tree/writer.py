@@ -223,8 +223,14 @@ class TreeWriter:
     def close(self) -> None:
         """Release the lock. Without a ``commit`` the tree is as it was, and full segments wait to be adopted."""
         if self._open:
+            self.give_up()
             self._open = False
             self._catalog.close()
+
+    def give_up(self) -> None:
+        """Write nothing more, but keep the lock: now whoever made the tree may remove it."""
+        self._intact = False
+        self._lexical.close()
 
     def _seal(self) -> None:
         """Write the buffered blocks as a segment, or adopt the one that an interrupted ingest wrote."""

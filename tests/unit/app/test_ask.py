@@ -90,6 +90,13 @@ def test_focus_alone_is_what_ask_starts_from(reader):
     assert "dagger" in focus["citations"][0]["text"]
 
 
+def test_a_question_about_other_things_is_not_answered_from_one_word_in_common(reader):
+    report = reader.ask("Which quantum dagger did Gryzwald polish on Neptune?", AskConfig())
+    assert not report.supported
+    assert report.answer == "The documents do not say."
+    assert (report.citations, report.usage.prompt_tokens) == ([], 0)
+
+
 def test_questions_do_not_touch_each_other(reader):
     config = AskConfig(max_new_tokens=6)
     first = same_but_for_time(reader.ask(QUESTION, config))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import Timeline
-from mctool.focus.lexical_lens import block_utilities, lexical_lens
+from mctool.focus.lexical_lens import block_utilities, lexical_lens, shown_share
 
 TIMELINE = Timeline.of_documents([(0, 640), (20, 320), (50, 320)])
 """Ranks 0-19, 20-29 and 30-39."""
@@ -63,6 +63,16 @@ def test_only_the_documents_that_are_searched_count():
     assert lens.name == "lexical"
     assert not lens.utility[:20].any()
     assert lens.utility[[25, 35]].tolist() == [1, 1]
+
+
+def test_the_share_that_is_shown_weighs_terms_by_their_rarity():
+    rare, common, nowhere = hits([3]), hits(range(10, 40)), hits()
+    assert shown_share(TIMELINE, [rare, common, nowhere], np.array([0, 1])) == 0
+    assert shown_share(TIMELINE, [rare, common], np.array([3, 12])) == 1
+    with_rare = shown_share(TIMELINE, [rare, common, nowhere], np.array([3]))
+    with_common = shown_share(TIMELINE, [rare, common, nowhere], np.array([12]))
+    assert 0 < with_common < 0.1 < with_rare < 0.5
+    assert shown_share(TIMELINE, [], np.array([3])) == 0
 
 
 @given(timelines(), st.data())

@@ -120,6 +120,7 @@ def damage_list_of_segments(layout):
 
 def damage_terms(layout):
     for file in layout.lexical_index.glob("*.term"):
+        file.unlink()  # not written over: an index that is still open may have it mapped
         file.write_bytes(b"nonsense")
 
 
@@ -274,3 +275,26 @@ def test_a_tree_that_may_not_be_written_can_be_asked(make_ingester):
         assert index.is_stored
         assert sound is None
         np.testing.assert_array_equal(index.hits("storm")[0].blocks, [2])
+
+
+def test_an_ingest_that_is_given_up_lets_the_next_one_write(ingester, builder):
+    ingester.commit({"a": BOOK})
+    writer = open_writer(ingester.path, builder)
+    ingester.add(writer, "b", CODE)
+    writer.close()
+    with pytest.raises(ValueError, match="closed"):
+        ingester.add(writer, "c", CODE)
+    with open_writer(ingester.path, builder) as second:
+        ingester.add(second, "c", lines("the old pier"))
+        second.commit([], "0", DocumentCounts(added=1))
+    assert stored(ingester, "pier keeper") == {"pier": ([4], [], []), "keeper": ([0], [], [])}
+
+
+def test_what_an_interrupted_removal_left_does_no_harm(ingester):
+    ingester.commit({"a": BOOK})
+    layout = layout_of(ingester)
+    shutil.copytree(layout.lexical, layout.former_lexical)
+    make_older(layout)
+    ingester.commit({"c": lines("the old pier")})
+    assert not layout.former_lexical.exists()
+    assert stored(ingester, "pier keeper") == {"pier": ([4], [], []), "keeper": ([0], [], [])}
