@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,11 @@ class MiniLM:
         self._tokenizer.enable_padding()
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str], report: Callable[[int, int], None] | None = None) -> FloatArray:
+    def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of texts; what lies beyond 256 word pieces is not read.
 
         Args:
             texts: In any order, n of them.
-            report: Called with the texts done and the texts in all.
 
         Returns:
             Shape [n, 384], each of length 1.
@@ -75,6 +74,4 @@ class MiniLM:
             hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             pooled = (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
             vectors[places] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-            if report:
-                report(first + len(places), len(texts))
         return vectors

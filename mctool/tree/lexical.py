@@ -230,12 +230,12 @@ class LexicalIndex:
         """
         stamp = Stamp.read(tree.layout)
         # An index one commit ahead is fine: what is not live in this snapshot is left out.
-        usable = stamp is not None and (
-            stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))
-        )
-        if usable:  # and if it can be read after all: what is derived can be had anew
+        if stamp is not None and (stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))):
+            # What is derived can be had anew, if it cannot be read or a writer has just begun to make it anew.
             with suppress(OSError, ValueError), _opened(tree.layout.lexical_index) as stored:
-                return cls(stored, tree.timeline, is_stored=True)
+                found = cls(stored, tree.timeline, is_stored=True)
+                if found._searcher.num_docs >= stamp.n_blocks:
+                    return found
         index = tantivy.Index(_schema())
         postings = _Postings(index)
         postings.add_tree(tree)

@@ -159,7 +159,10 @@ class _Run:
             tallies: dict[tuple[str, int], _Tally] = {}
             trees = tokens = questions = 0
             for one in self._packs(samples):
-                self._listener.report(f"{name}: a tree of {one.n_tokens:,} tokens, {len(one.questions)} questions")
+                slow = "; MiniLM reads it, which takes minutes (--no-minilm)" if self._minilm else ""
+                self._listener.report(
+                    f"{name}: a tree of {one.n_tokens:,} tokens, {len(one.questions)} questions{slow}"
+                )
                 self._measure(one, tallies)
                 trees, tokens, questions = trees + 1, tokens + one.n_tokens, questions + len(one.questions)
             if not questions:

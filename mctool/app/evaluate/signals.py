@@ -19,7 +19,7 @@ from mctool.engine.refocus import entry_budget, initial_context, refocus
 from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.focus.lexical_lens import lexical_lens
 from mctool.tree import LexicalIndex, Tree
-from mctool.tree.bm25 import Bm25Ranking, rank_texts
+from mctool.tree.bm25 import rank_texts
 
 if TYPE_CHECKING:
     from mctool.nets.minilm import MiniLM
@@ -177,16 +177,13 @@ def fuse(*rankings: FloatArray) -> FloatArray:
     return total
 
 
-def make_signals(
-    blocks: TreeBlocks, seed: int, minilm: MiniLM | None, report: Callable[[int, int], None] | None = None
-) -> Iterator[Signal]:
+def make_signals(blocks: TreeBlocks, seed: int, minilm: MiniLM | None) -> Iterator[Signal]:
     """All signals for a tree, mctool's first.
 
     Args:
         blocks: The blocks of the tree.
         seed: Seed of the random order.
         minilm: The encoder of texts; None leaves out what needs it.
-        report: Told of chunks that were encoded and of those in all.
     """
     yield LensSignal(blocks)
     chunks, lengths = blocks.chunks(), blocks.lengths
@@ -196,25 +193,14 @@ def make_signals(
     yield ScoreSignal("chunks bm25", chunks, lengths, bm25.scores)
     yield ScoreSignal("blocks bm25", singles, lengths, rank_texts(blocks.texts).scores)
     if minilm is not None:
-        yield from _minilm_signals(chunks, texts, lengths, bm25, minilm, report)
+        vectors = minilm.embed(texts)
+
+        def cosines(question: str) -> FloatArray:
+            return (vectors @ minilm.embed([question])[0]).astype(np.float64)
+
+        yield ScoreSignal("chunks minilm", chunks, lengths, cosines)
+        # 1 + cosine is above 0, so that every chunk has a rank.
+        yield ScoreSignal("chunks hybrid", chunks, lengths, lambda q: fuse(bm25.scores(q), 1 + cosines(q)))
     yield ScoreSignal("recency", singles, lengths, lambda _question: np.arange(len(lengths), dtype=np.float64))
     rng = np.random.default_rng(seed)
     yield ScoreSignal("random", singles, lengths, lambda _question: rng.random(len(lengths)))
-
-
-def _minilm_signals(
-    chunks: list[IntArray],
-    texts: list[str],
-    lengths: IntArray,
-    bm25: Bm25Ranking,
-    minilm: MiniLM,
-    report: Callable[[int, int], None] | None,
-) -> Iterator[Signal]:
-    vectors = minilm.embed(texts, report)
-
-    def cosines(question: str) -> FloatArray:
-        return (vectors @ minilm.embed([question])[0]).astype(np.float64)
-
-    yield ScoreSignal("chunks minilm", chunks, lengths, cosines)
-    # Cosines lie above -1, so that every chunk has a rank.
-    yield ScoreSignal("chunks hybrid", chunks, lengths, lambda q: fuse(bm25.scores(q), cosines(q) + 1))
