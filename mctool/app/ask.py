@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 UNSUPPORTED = "The documents do not say."
 """The answer when nothing in the documents speaks for one."""
 
-SUPPORT_SHARE = 0.4
+SUPPORT_SHARE = 0.3
 """Least share of the question's terms, each by its rarity, that the raw text must hold for an answer."""
 
 W_MAX_CPU = 2048
@@ -248,7 +248,7 @@ class _Asking:
         listeners = self._listeners
         if listeners.on_refocus is None and listeners.trace is None:
             return
-        entries = self._entries(context, scores)
+        entries = describe_entries(self._tree, context, scores)
         if listeners.on_refocus is not None:
             listeners.on_refocus(iteration, entries, step.record if step else None)
         if listeners.trace is not None:
@@ -339,7 +339,7 @@ class _Asking:
                 w_max=config.focus.w_max,
                 cost=focus.context.cost,
                 iterations=[step.record for step in focus.steps],
-                entries=self._entries(focus.context, focus.scores),
+                entries=describe_entries(tree, focus.context, focus.scores),
             ),
             model=tree.fingerprint.model,
             lens=config.lens,
@@ -382,9 +382,6 @@ class _Asking:
             return [describe_run(self._tree, run) for run in by_support(runs, text, self._tree)]
         worth = {run: self._worth(run, explained) for run in runs}
         return [describe_run(self._tree, run, worth[run]) for run in sorted(runs, key=lambda run: -worth[run])]
-
-    def _entries(self, context: WorkingContext, scores: FloatArray) -> list[FocusEntry]:
-        return describe_entries(self._tree, context, scores)
 
 
 def matches(path: str, glob: str) -> bool:

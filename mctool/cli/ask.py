@@ -231,6 +231,10 @@ class _Output:
 
     def ask(self, reader: Reader, question: _Question, config: AskConfig) -> None:
         """Answer one question and print the result."""
+        from mctool.render.safe_text import safe_line
+
+        if question.numbered and not self._as_json and not self._is_traced:
+            output_console().print(f"# {safe_line(question.text)}", markup=False)
         report = reader.ask(question.text, config, self._listeners(reader, config))
         if self._is_traced:
             return

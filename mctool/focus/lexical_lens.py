@@ -67,16 +67,27 @@ def block_utilities(timeline: Timeline, hits: Sequence[TermHits], documents: Int
 
 
 def shown_share(timeline: Timeline, hits: Sequence[TermHits], ranks: IntArray) -> float:
-    """Share of the terms of a question, each by its rarity, that stand in some blocks; 0 for no terms.
+    """Share of the terms of a question, each by its rarity, that blocks hold in their text or path.
+
+    A term that stands nowhere counts as much as the rarest one that does, for its rarity is unknown. 0 without terms.
 
     Args:
         timeline: The live timeline.
-        hits: The places of the question's terms; a term that stands nowhere counts as the rarest.
+        hits: The places of the question's terms.
         ranks: Ranks of the blocks.
     """
-    weights = np.array([_rarity(term, timeline.total_blocks) for term in hits])
-    shown = np.array([bool(np.isin(term.blocks, ranks).any()) for term in hits])
-    return float(weights[shown].sum() / weights.sum()) if len(hits) else 0.0
+    known = [term for term in hits if len(term.blocks) or len(term.documents)]
+    if not known:
+        return 0.0
+    rarest = max(_rarity(term, timeline.total_blocks) for term in known)
+    documents = timeline.document_of(timeline.blocks_at(ranks))
+    shown = sum(
+        _rarity(term, timeline.total_blocks)
+        for term in known
+        if np.isin(term.blocks, ranks).any() or np.isin(term.documents, documents).any()
+    )
+    total = sum(_rarity(term, timeline.total_blocks) for term in known) + rarest * (len(hits) - len(known))
+    return shown / total
 
 
 def _rarity(term: TermHits, n_blocks: int) -> float:
