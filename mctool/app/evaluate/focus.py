@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mctool.app.evaluate.corpus import Pack, Question, Sample, pack, read_sets
 from mctool.app.evaluate.signals import Signal, TreeBlocks, make_signals
 from mctool.app.evaluate.standard_library import SET_NAME, lookups
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
-from mctool.core.records import DocumentCounts, Record
+from mctool.core.records import Record
 from mctool.core.timeline import IntArray
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.tree import TREE_NAME, DocumentMeta, Fingerprint, Tree, open_writer
-from mctool.version import __version__
+from mctool.sources.corpus import Pack, Question, Sample, pack, read_sets
+from mctool.training.packed_tree import answer_blocks, packed_tree
 
 if TYPE_CHECKING:
     from mctool.nets.minilm import MiniLM
@@ -176,10 +172,11 @@ class _Run:
         rng = np.random.default_rng(self._config.seed)
         left = self._config.questions
         for one in pack(samples, self._tokenizer.encode_with_offsets, self._config.tree_tokens, self._config.seed):
-            n_asked = min(len(one.questions), self._config.per_tree, left)
+            quoted = [question for question in one.questions if question.quoted]
+            n_asked = min(len(quoted), self._config.per_tree, left)
             if n_asked:
-                chosen = rng.choice(len(one.questions), n_asked, replace=False)
-                yield Pack(one.documents, [one.questions[place] for place in chosen.tolist()])
+                chosen = rng.choice(len(quoted), n_asked, replace=False)
+                yield Pack(one.documents, [quoted[place] for place in chosen.tolist()])
             left -= n_asked
             if not left:
                 return
@@ -187,8 +184,8 @@ class _Run:
     def _measure(self, one: Pack, tallies: dict[tuple[str, int], _Tally]) -> None:
         """Ask all signals all questions about one tree."""
         config = self._config
-        with _tree_of(one, config.model, self._tokenizer) as tree:
-            answers = [_answer_blocks(tree, question) for question in one.questions]
+        with packed_tree(one, config.model, self._tokenizer) as tree:
+            answers = [answer_blocks(tree, question) for question in one.questions]
             for signal in make_signals(TreeBlocks.of(tree), config.seed, self._minilm):
                 for question, answer in zip(one.questions, answers, strict=True):
                     _ask(signal, question, answer, config.budgets, tallies)
@@ -218,14 +215,6 @@ def _ask(
         tally.seconds.append(seconds)
 
 
-def _answer_blocks(tree: Tree, question: Question) -> IntArray:
-    """Ranks of the blocks that hold any of the answer, at least one."""
-    document = tree.documents[question.document]
-    blocks = np.arange(document.first_block, document.end_block)
-    starts, ends = tree.char_ranges(blocks, blocks + 1)
-    return tree.timeline.rank(blocks[(starts < question.end) & (ends > question.start)])
-
-
 def _chosen(sets: dict[str, list[Sample]], wanted: tuple[str, ...]) -> dict[str, list[Sample]]:
     chosen = {
         name: samples
@@ -242,21 +231,3 @@ def _load_minilm() -> MiniLM | None:
 
     directory = find_minilm()
     return MiniLM(directory) if directory else None
-
-
-@contextmanager
-def _tree_of(one: Pack, model: str, tokenizer: TextTokenizer) -> Iterator[Tree]:
-    """A tree without gists, in a temporary directory; document i of the pack is document i of the tree."""
-    fingerprint = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
-    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
-        place = Path(folder) / TREE_NAME
-        Tree.create(place, fingerprint).close()
-        with open_writer(place) as writer:
-            for number, document in enumerate(one.documents):
-                raw = document.text.encode()
-                path = f"{number}/{document.path}"  # two records may have files of one name
-                meta = DocumentMeta(path, hashlib.sha256(raw).hexdigest(), len(raw), 0, "utf-8")
-                writer.add(meta, document.ids, document.char_starts, document.text)
-            writer.commit(["evaluation"], __version__, DocumentCounts(added=len(one.documents)))
-        with Tree.open(place) as tree:
-            yield tree

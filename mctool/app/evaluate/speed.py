@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-from mctool.app.evaluate.corpus import SampleDocument
 from mctool.app.evaluate.speed_rows import Report, SpeedEvaluation, SpeedRow, against, run_python, seconds_in_turn
 from mctool.app.evaluate.texts import first_chars, read_texts
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
 from mctool.nets.model_store import ModelFiles, resolve_model
+from mctool.sources.corpus import SampleDocument
 
 Part = Literal["ingest", "ask", "decode", "help"]
 PARTS: tuple[Part, ...] = get_args(Part)

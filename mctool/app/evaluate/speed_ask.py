@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mctool.app.evaluate.corpus import SampleDocument
 from mctool.app.evaluate.speed_rows import (
     Report,
     SpeedRow,
@@ -26,6 +25,7 @@ from mctool.nets.checkpoint import read_tensors
 from mctool.nets.hugging_face import generate, make_model, read_config
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.corpus import SampleDocument
 
 CHARS_PER_TOKEN = 4
 WINDOW_TOKENS = 256

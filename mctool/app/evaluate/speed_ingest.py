@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mctool.app.evaluate.corpus import SampleDocument
 from mctool.app.evaluate.speed_rows import Report, SpeedRow, against, run_mctool, seconds_in_turn, write_documents
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MissingBackendError
@@ -25,6 +24,7 @@ from mctool.nets.minilm import MiniLM, find_minilm
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.nets.weights import load_gistnet
+from mctool.sources.corpus import SampleDocument
 
 if TYPE_CHECKING:
     from mctool.nets.gistnet import GistNet

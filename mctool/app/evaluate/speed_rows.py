@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mctool.app.evaluate.corpus import SampleDocument
 from mctool.core.errors import MctoolError
 from mctool.core.records import Record
+from mctool.sources.corpus import SampleDocument
 
 Report = Callable[[str], None]
 

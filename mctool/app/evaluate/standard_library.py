@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from mctool.app.evaluate.corpus import Question, Sample, SampleDocument
 from mctool.core.errors import MissingBackendError
+from mctool.sources.corpus import Question, Sample, SampleDocument
 
 SET_NAME = f"Python {sys.version_info.major}.{sys.version_info.minor} standard library"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mctool.app.evaluate.corpus import IntArray, SampleDocument
 from mctool.app.evaluate.standard_library import modules
 from mctool.app.evaluate.texts import read_texts
 from mctool.core.blocks import BLOCK_TOKENS
@@ -25,6 +24,7 @@ from mctool.nets.checkpoint import load_embedding_table
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.nets.weights import load_gistnet
+from mctool.sources.corpus import IntArray, SampleDocument
 
 MAX_DOCUMENTS = 24
 """Documents of a domain that windows are drawn from."""

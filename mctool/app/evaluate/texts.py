@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mctool.app.evaluate.corpus import SampleDocument, read_records, read_sample
 from mctool.app.evaluate.standard_library import SET_NAME, modules
+from mctool.sources.corpus import SampleDocument, read_records, read_sample
 
 
 def read_texts(data: Sequence[Path]) -> dict[str, list[SampleDocument]]:

@@ -4,7 +4,6 @@ import json
 import pytest
 
 from mctool.app.evaluate import speed_ask, speed_ingest
-from mctool.app.evaluate.corpus import SampleDocument
 from mctool.app.evaluate.speed import SpeedConfig, evaluate_speed
 from mctool.app.evaluate.speed_ingest import chunk_texts
 from mctool.app.evaluate.speed_rows import against, run_python, seconds_in_turn, write_documents
@@ -12,6 +11,7 @@ from mctool.app.evaluate.texts import copies, first_chars
 from mctool.core.errors import MctoolError, UsageError
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.corpus import SampleDocument
 
 DOCUMENTS = [SampleDocument("a.py", "x = 1\n" * 200), SampleDocument("b.py", "y = 2\n" * 100)]
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mctool.app.evaluate.corpus import Question, Sample, SampleDocument, pack, read_records, read_sample, read_sets
 from mctool.core.errors import SourceError
+from mctool.sources.corpus import Question, Sample, SampleDocument, pack, read_records, read_sample, read_sets
 
 
 def encode(text):
@@ -39,7 +39,14 @@ def test_plain_text_is_one_document(tmp_path):
     question = {"q": "Who?", "answer": "cat", "start": 4, "end": 7}
     sample = read_sample({"id": "t", "text": "The cat.", "questions": [question]}, tmp_path)
     assert sample.documents == [SampleDocument("t", "The cat.")]
-    assert sample.questions == [Question("Who?", 0, 4, 7, any_block=False)]
+    assert sample.questions == [Question("Who?", 0, 4, 7, any_block=False, answer="cat")]
+
+
+def test_a_question_without_a_quote_has_the_place_of_its_evidence(tmp_path):
+    question = {"q": "Why?", "answer": "It did.", "start": -1, "end": -1, "ev_start": 4, "ev_end": 8, "alt": ["so"]}
+    sample = read_sample({"id": "t", "text": "The cat.", "questions": [question], "unanswerable": ["Ow?"]}, tmp_path)
+    assert sample.questions == [Question("Why?", 0, 4, 8, False, "It did.", ("so",), quoted=False)]
+    assert sample.unanswerable == ("Ow?",)
 
 
 def test_questions_without_a_place_are_left_out(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ class Question:
         start: First character of the answer in that document.
         end: One past the last.
         any_block: One block of the answer is enough (the body of a function), instead of all of it.
+        answer: What the record gives as the answer.
+        alternatives: Other answers that are right.
+        quoted: The place holds the answer word for word; otherwise it is what the answer can be concluded from.
     """
 
     text: str
@@ -40,6 +44,9 @@ class Question:
     start: int
     end: int
     any_block: bool
+    answer: str = ""
+    alternatives: tuple[str, ...] = ()
+    quoted: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,19 @@ class SampleDocument:
 
 @dataclass(frozen=True)
 class Sample:
-    """One record of a data file: one text, or the files of a package."""
+    """One record of a data file: one text, or the files of a package.
+
+    Attributes:
+        id: Unique within its file.
+        documents: The text, or the files.
+        questions: Questions with a place, quoted or not.
+        unanswerable: Questions on the subject of the text that it does not answer.
+    """
 
     id: str
     documents: list[SampleDocument]
     questions: list[Question] = field(default_factory=list)
+    unanswerable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +153,8 @@ def read_sets(paths: Sequence[Path]) -> dict[str, list[Sample]]:
 def read_sample(record: dict[str, Any], path: Path) -> Sample:
     """A record as a sample; text with lines ``# ==== file: PATH ====`` is split there into files.
 
-    Questions without a place (start -1) are left out; one with a ``def_start`` asks for a function.
+    A question whose answer stands nowhere word for word (start -1) has the place of its evidence; without evidence it
+    is left out. One with a ``def_start`` asks for a function.
 
     Raises:
         SourceError: A question does not point into one document.
@@ -153,6 +169,9 @@ def read_sample(record: dict[str, Any], path: Path) -> Sample:
     for entry in record.get("questions", ()):
         try:
             question, start, end = str(entry["q"]), int(entry["start"]), int(entry["end"])
+            quoted = start >= 0
+            if not quoted:
+                start, end = int(entry.get("ev_start", -1)), int(entry.get("ev_end", -1))
         except (KeyError, TypeError, ValueError) as error:
             raise SourceError(f"{path}: a question of {name} lacks {error}", "give q, start and end") from error
         if start < 0:
@@ -161,8 +180,27 @@ def read_sample(record: dict[str, Any], path: Path) -> Sample:
         if place < 0 or not start < end <= bounds[place][2]:
             raise SourceError(f"{path}: [{start}, {end}) in {name} lies in no document", "correct the question")
         first = bounds[place][1]
-        questions.append(Question(question, place, start - first, end - first, "def_start" in entry))
-    return Sample(name, [SampleDocument(path, text[a:b]) for path, a, b in bounds], questions)
+        alternatives = tuple(str(other) for other in entry.get("alt", ()))
+        questions.append(
+            Question(
+                question,
+                place,
+                start - first,
+                end - first,
+                any_block="def_start" in entry,
+                answer=str(entry.get("answer", "")),
+                alternatives=alternatives,
+                quoted=quoted,
+            )
+        )
+    documents = [SampleDocument(path, text[a:b]) for path, a, b in bounds]
+    return Sample(name, documents, questions, tuple(str(question) for question in record.get("unanswerable", ())))
+
+
+def in_dev_split(sample: Sample) -> bool:
+    """Whether a record is kept from training, to choose and measure by: one in ten, by its id."""
+    # The letter makes questions without an answer, which few records have, fall on both sides.
+    return zlib.crc32(f"a{sample.id}".encode()) % 10 == 0
 
 
 def pack(samples: Sequence[Sample], encode: Encode, tree_tokens: int, seed: int) -> Iterator[Pack]:

@@ -1,0 +1,1 @@
+"""Making the nets: data, losses, loops."""

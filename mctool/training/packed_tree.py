@@ -1,0 +1,44 @@
+"""Trees of located questions: a pack of documents as a tree that lenses can be asked about."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from mctool.core.records import DocumentCounts
+from mctool.core.timeline import IntArray
+from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.corpus import Pack, Question
+from mctool.tree import TREE_NAME, DocumentMeta, Fingerprint, Tree, open_writer
+from mctool.version import __version__
+
+
+@contextmanager
+def packed_tree(one: Pack, model: str, tokenizer: TextTokenizer) -> Iterator[Tree]:
+    """A tree without gists, in a temporary directory; document i of the pack is document i of the tree."""
+    fingerprint = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
+    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
+        place = Path(folder) / TREE_NAME
+        Tree.create(place, fingerprint).close()
+        with open_writer(place) as writer:
+            for number, document in enumerate(one.documents):
+                raw = document.text.encode()
+                path = f"{number}/{document.path}"  # two records may have files of one name
+                meta = DocumentMeta(path, hashlib.sha256(raw).hexdigest(), len(raw), 0, "utf-8")
+                writer.add(meta, document.ids, document.char_starts, document.text)
+            writer.commit(["evaluation"], __version__, DocumentCounts(added=len(one.documents)))
+        with Tree.open(place) as tree:
+            yield tree
+
+
+def answer_blocks(tree: Tree, question: Question) -> IntArray:
+    """Ranks of the blocks that hold any of the answer, at least one."""
+    document = tree.documents[question.document]
+    blocks = np.arange(document.first_block, document.end_block)
+    starts, ends = tree.char_ranges(blocks, blocks + 1)
+    return tree.timeline.rank(blocks[(starts < question.end) & (ends > question.start)])
