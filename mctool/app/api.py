@@ -81,6 +81,7 @@ def ask(
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     dtype: str = "auto",
+    lora: bool = True,
 ) -> AskReport:
     """Answer one question about a tree, as ``mctool ask`` does; use :class:`mctool.app.ask.Reader` for many.
 
@@ -91,6 +92,7 @@ def ask(
         model: The base model that the tree was made with.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        lora: Answer with the adapter that is known for the model.
 
     Raises:
         UsageError: An argument makes no sense.
@@ -100,5 +102,5 @@ def ask(
         MissingBackendError: The model or the device is not here.
         ResourceError: Out of memory.
     """
-    with Reader(None if tree is None else Path(tree), model, device, dtype) as reader:
+    with Reader(None if tree is None else Path(tree), model, device, dtype, lora=lora) as reader:
         return reader.ask(question, config or AskConfig(FocusConfig(w_max=reader.default_w_max)))

@@ -7,68 +7,50 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mctool.app.describe import by_support, describe_entries, describe_run
+from mctool.app.answer_nets import AnswerNets, Reading
+from mctool.app.citations import runs_by_text, runs_by_worth
+from mctool.app.describe import describe_entries, describe_run
+from mctool.app.key_nets import KeyNets
+from mctool.app.lenses import Lenses
+from mctool.app.listeners import Listeners
 from mctool.app.resources import peak_rss_mb
+from mctool.app.stale import stale_documents
 from mctool.app.text_nets import TextNets
-from mctool.app.trace import Trace
 from mctool.app.trees import locate_tree
 from mctool.core.config import DEFAULT_MODEL, AskConfig
-from mctool.core.errors import UsageError
+from mctool.core.errors import TreeDamagedError, UsageError
 from mctool.core.evidence import TermHits
-from mctool.core.records import (
-    AskReport,
-    AskSeconds,
-    Citation,
-    FocusEntry,
-    FocusIteration,
-    FocusReport,
-    TreeSummary,
-    Usage,
-)
-from mctool.engine.prompt import prompt_ids
+from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
+from mctool.engine.prompt import chosen_style, prompt_ids
 from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
 from mctool.focus.lens import FloatArray, UtilityLens
-from mctool.focus.lexical_lens import lexical_lens, shown_share
+from mctool.focus.lexical_lens import shown_share
 from mctool.nets.model_store import resolve_model
-from mctool.tree import Document, LexicalIndex, Tree
+from mctool.tree import LexicalIndex, Tree
 
 if TYPE_CHECKING:
     from mctool.engine.answer import Answer
     from mctool.engine.assemble import TreeText, Window
-    from mctool.nets.base_model import BaseModel
 
 UNSUPPORTED = "The documents do not say."
 """The answer when nothing in the documents speaks for one."""
 
 SUPPORT_SHARE = 0.3
-"""Least share of the question's terms, each by its rarity, that the raw text must hold for an answer."""
+"""Least share of the question's terms, each by its rarity, that the raw text must hold for an answer, where no adapter
+judges the text."""
 
 W_MAX_CPU = 2048
 W_MAX_ACCELERATOR = 8192
-
-OnRefocus = Callable[[int, list[FocusEntry], FocusIteration | None], None]
-"""Told of the first cover (iteration 0, no record) and of the entries after each refocus."""
-
-
-@dataclass(frozen=True)
-class Listeners:
-    """Who is told what while a question is answered."""
-
-    on_text: Callable[[str], None] | None = None
-    on_refocus: OnRefocus | None = None
-    trace: Trace | None = None
-    report: Callable[[str], None] = field(default=lambda _line: None)
 
 
 class _Clock:
@@ -77,9 +59,6 @@ class _Clock:
     def __init__(self) -> None:
         self.start = time.perf_counter()
         self.load = self.lens = self.focus = 0.0
-
-    def since_start(self) -> float:
-        return time.perf_counter() - self.start
 
 
 class Reader:
@@ -91,6 +70,8 @@ class Reader:
         device: Where it computes.
         dtype: Type of its weights.
         report: Takes a line for the user when something slow begins or something is amiss.
+        lora: Answer with the adapter that is known for the model.
+        nets: The model with its adapter, to share it between readers; ``lora`` is not looked at then.
 
     Raises:
         TreeNotFoundError: There is no tree.
@@ -106,9 +87,12 @@ class Reader:
         device: str = "auto",
         dtype: str = "auto",
         report: Callable[[str], None] | None = None,
+        lora: bool = True,
+        nets: AnswerNets | None = None,
     ) -> None:
         self._report = report or (lambda _line: None)
-        self._device, self._dtype = device, dtype
+        self._device, self._dtype, self._lora, self._shared = device, dtype, lora, nets
+        self._counts_access = True
         self.tree = Tree.open(locate_tree(tree))
         try:
             self._nets = TextNets(resolve_model(model, report=self._report), device, self._report)
@@ -125,7 +109,7 @@ class Reader:
 
     def load(self) -> None:
         """Load the base model now instead of with the first answer."""
-        _ = self._model
+        _ = self._answer_nets.model
 
     @property
     def default_w_max(self) -> int:
@@ -159,12 +143,11 @@ class Reader:
         return _Asking(self, question, config, listeners or Listeners()).run()
 
     @cached_property
-    def _model(self) -> BaseModel:
-        from mctool.nets.startup import gc_paused
-
-        with gc_paused():
-            from mctool.nets.base_model import BaseModel
-        return BaseModel.load(self._nets.files, self._device, self._dtype)
+    def _answer_nets(self) -> AnswerNets:
+        if self._shared is not None:
+            return self._shared
+        nets = self._nets
+        return AnswerNets.of_model(nets.files, nets.tokenizer, self._device, self._dtype, self._lora)
 
     @cached_property
     def _index(self) -> LexicalIndex:
@@ -174,9 +157,23 @@ class Reader:
         return index
 
     @cached_property
+    def _lenses(self) -> Lenses:
+        return Lenses(self.tree, KeyNets.find(self._device), self._report)
+
+    @cached_property
     def stale(self) -> list[str]:
         """Documents whose file has another size or time than when it was ingested, or is gone."""
-        return [document.path for document in self.tree.documents if _is_stale(document, self.tree.path.parent)]
+        return stale_documents(self.tree)
+
+    def _count_access(self, **nodes: Iterable[tuple[int, int]]) -> None:
+        """Count access as long as the file of counts is sound; no answer depends on it."""
+        if not self._counts_access:
+            return
+        try:
+            self.tree.record_access(**nodes)
+        except TreeDamagedError as error:
+            self._counts_access = False
+            self._report(f"access is not counted: {error.message}; delete the file to count anew")
 
 
 class _Asking:
@@ -187,14 +184,20 @@ class _Asking:
         self._reader, self._tree = reader, reader.tree
         self._question, self._config, self._listeners = question, config, listeners
         self._tokenizer = reader._nets.tokenizer
+        self._style = chosen_style(question, config.style)
         self._names = [document.path for document in self._tree.documents]
 
     def run(self) -> AskReport:
         hits = self._hits(self._question)
-        self._focus = self._first_focus(self._lens(hits))
-        supported = self._is_supported(hits)
-        answer = self._answer() if supported and self._config.max_new_tokens else None
-        return self._report(answer, supported and (answer is None or bool(answer.text)))
+        self._load_lens()
+        lens = self._lens(self._question, hits)
+        self._lens_name = lens.name
+        self._focus = self._first_focus(lens)
+        if not self._config.max_new_tokens:
+            return self._report(None, self._shows_terms(hits))
+        has_hope = self._shows_text() if self._answer_nets.adapter else self._shows_terms(hits)
+        reading = self._read() if has_hope else None
+        return self._report(reading, bool(reading and reading.answer and reading.answer.text))
 
     def _hits(self, text: str) -> list[TermHits]:
         started = time.perf_counter()
@@ -202,15 +205,30 @@ class _Asking:
         self._clock.lens += time.perf_counter() - started
         return hits
 
-    def _is_supported(self, hits: list[TermHits]) -> bool:
+    @cached_property
+    def _answer_nets(self) -> AnswerNets:
+        started = time.perf_counter()
+        nets = self._reader._answer_nets
+        self._clock.load += time.perf_counter() - started
+        return nets
+
+    def _shows_text(self) -> bool:
+        return bool((self._focus.context.lod == 0).any())
+
+    def _shows_terms(self, hits: list[TermHits]) -> bool:
         """Whether the raw text of the working context holds enough of what the question is about."""
         timeline, context = self._tree.timeline, self._focus.context
         shown = timeline.rank(context.index[context.lod == 0])
         return len(shown) > 0 and shown_share(timeline, hits, shown) >= SUPPORT_SHARE
 
-    def _lens(self, hits: list[TermHits]) -> UtilityLens:
+    def _load_lens(self) -> None:
         started = time.perf_counter()
-        lens = lexical_lens(self._tree.timeline, hits, self._searched())
+        self._reader._lenses.load(self._config.lens)
+        self._clock.load += time.perf_counter() - started
+
+    def _lens(self, text: str, hits: list[TermHits]) -> UtilityLens:
+        started = time.perf_counter()
+        lens = self._reader._lenses.choose(self._config.lens, text, hits, self._searched())
         self._clock.lens += time.perf_counter() - started
         return lens
 
@@ -226,7 +244,7 @@ class _Asking:
 
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt and the question: everything that is read besides the history."""
-        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._question))
+        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._question, self._style))
 
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
@@ -240,13 +258,13 @@ class _Asking:
         return focus
 
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
-        self._tree.record_access(expanded=step.plan.expand, collapsed=step.plan.collapse)
+        self._reader._count_access(expanded=step.plan.expand, collapsed=step.plan.collapse)
         self._told(iteration, step.context, step.scores, step)
 
     def _told(self, iteration: int, context: WorkingContext, scores: FloatArray, step: RefocusStep | None) -> None:
-        """Tell those who listen; entries are described only for them."""
+        """Tell those who listen."""
         listeners = self._listeners
-        if listeners.on_refocus is None and listeners.trace is None:
+        if not listeners.want_entries:
             return
         entries = describe_entries(self._tree, context, scores)
         if listeners.on_refocus is not None:
@@ -258,23 +276,17 @@ class _Asking:
             else:
                 listeners.trace.refocus(iteration, step.plan, step.record, entries)
 
-    def _answer(self) -> Answer:
+    def _read(self) -> Reading:
         from mctool.nets.startup import gc_paused
 
+        nets = self._answer_nets
         loading = time.perf_counter()
         with gc_paused():
-            from mctool.engine.answer import AnswerConfig, decode_answer
-        self._model = self._reader._model
+            from mctool.engine.answer import AnswerConfig
+        _ = nets.model
         self._clock.load += time.perf_counter() - loading
-        config = self._config
-        return decode_answer(
-            self._model,
-            self._tokenizer,
-            self._window(self._focus),
-            AnswerConfig(config.max_new_tokens, config.temperature, config.seed),
-            on_text=self._listeners.on_text,
-            refocus=self._refocus_on,
-        )
+        config = AnswerConfig(self._config.max_new_tokens, self._config.temperature, self._config.seed)
+        return nets.answer(self._window(self._focus), self._style, config, self._listeners.on_text, self._refocus_on)
 
     def _window(self, focus: Focus) -> Window:
         from mctool.engine.assemble import assemble
@@ -283,12 +295,13 @@ class _Asking:
             focus.context,
             focus.scores,
             self._text,
-            self._model,
+            self._answer_nets.model,
             self._tokenizer,
             self._question,
             w_max=self._config.focus.w_max,
             reserve=self._config.max_new_tokens,
             mode=self._config.positions,
+            style=self._style,
         )
 
     @cached_property
@@ -311,7 +324,8 @@ class _Asking:
     def _refocus_on(self, text: str) -> Window | None:
         """The window for going on with an answer that says ``text`` so far; None when focus does not change."""
         before = self._focus
-        lens = self._lens(self._hits(f"{self._question} {text}"))
+        said = f"{self._question} {text}"
+        lens = self._lens(said, self._hits(said))
         started = time.perf_counter()
         after = refocus(
             before.context,
@@ -324,17 +338,18 @@ class _Asking:
         self._focus = replace(after, steps=before.steps + after.steps)
         return None if after.context == before.context else self._window(after)
 
-    def _report(self, answer: Answer | None, supported: bool) -> AskReport:
+    def _report(self, reading: Reading | None, supported: bool) -> AskReport:
         config, clock, tree, focus = self._config, self._clock, self._tree, self._focus
         runs = raw_runs(focus.context, focus.scores)
-        text = answer.text if answer is not None and supported else UNSUPPORTED if config.max_new_tokens else ""
-        citations = self._citations(runs, answer if config.explain else None, text) if supported else []
-        first = answer.first_token_at - clock.start if answer and answer.first_token_at else 0.0
+        answer = reading.answer if reading else None
+        text = answer.text if answer and supported else UNSUPPORTED if config.max_new_tokens else ""
+        window = answer.window if answer else reading.window if reading else None
+        adapter = self._answer_nets.adapter if config.max_new_tokens else None
         report = AskReport(
             question=self._question,
             answer=text,
             supported=supported,
-            citations=citations,
+            citations=self._citations(runs, answer) if supported else [],
             focus=FocusReport(
                 w_max=config.focus.w_max,
                 cost=focus.context.cost,
@@ -342,57 +357,60 @@ class _Asking:
                 entries=describe_entries(tree, focus.context, focus.scores),
             ),
             model=tree.fingerprint.model,
-            lens=config.lens,
+            lens=self._lens_name,
             positions=config.positions,
             tree=TreeSummary(str(tree.path), tree.timeline.total_tokens, len(tree.documents), self._reader.stale),
             usage=Usage(
-                prompt_tokens=len(answer.window) if answer else 0,
-                window_slots=answer.window.n_context if answer else 0,
+                prompt_tokens=len(window) if window else 0,
+                window_slots=window.n_context if window else 0,
                 completion_tokens=len(answer.ids) if answer else 0,
             ),
             seconds=AskSeconds(
                 load=clock.load,
                 lens=clock.lens,
                 focus=clock.focus,
-                prefill=answer.prefill_seconds if answer else 0.0,
+                prefill=reading.prefill_seconds if reading else 0.0,
                 decode=answer.decode_seconds if answer else 0.0,
-                first_token=first,
-                total=clock.since_start(),
+                first_token=reading.first_token_at - clock.start if reading else 0.0,
+                total=time.perf_counter() - clock.start,
             ),
             peak_rss_mb=peak_rss_mb(),
+            style=self._style,
+            lora=adapter.fingerprint if adapter else None,
+            support=reading.support if reading else None,
+            nearest=[] if supported else [describe_run(tree, run) for run in runs_by_text(runs, "", tree)],
         )
         if self._listeners.trace is not None:
             self._listeners.trace.answer(report)
         return report
 
-    def _worth(self, run: RawRun, answer: Answer) -> float:
-        """Nats that the answer loses when the run is collapsed to gists."""
+    def _citations(self, runs: list[RawRun], answer: Answer | None) -> list[Citation]:
+        """The runs as citations: by what they are worth where it is measured, else those that say the answer first."""
+        cited: list[tuple[RawRun, float | None]]
+        if answer is not None and self._config.explain:
+            cited = [*runs_by_worth(runs, self._worth_to(answer))]
+        else:
+            cited = [(run, None) for run in runs_by_text(runs, answer.text if answer else "", self._tree)]
+        self._reader._count_access(
+            cited=((0, block) for run, _ in cited for block in range(run.first_block, run.end_block))
+        )
+        return [describe_run(self._tree, run, nats) for run, nats in cited]
+
+    def _worth_to(self, answer: Answer) -> Callable[[RawRun], float]:
+        """A function that gives the nats which the answer loses when a run is collapsed to gists."""
         from mctool.engine.answer import answer_nats
 
-        plan = Plan(collapse=tuple((1, block) for block in range(run.first_block, run.end_block)))
-        context = self._focus.context.apply(plan)
-        without = self._window(replace(self._focus, context=context, scores=np.zeros(len(context))))
-        return answer_nats(self._model, answer.window, answer.ids) - answer_nats(self._model, without, answer.ids)
+        model = self._answer_nets.model
+        whole = answer_nats(model, answer.window, answer.ids)
 
-    def _citations(self, runs: list[RawRun], explained: Answer | None, text: str) -> list[Citation]:
-        """The runs as citations: by what they are worth where it is measured, else those that say the answer first."""
-        blocks = [(0, block) for run in runs for block in range(run.first_block, run.end_block)]
-        self._tree.record_access(cited=blocks)
-        if explained is None:
-            return [describe_run(self._tree, run) for run in by_support(runs, text, self._tree)]
-        worth = {run: self._worth(run, explained) for run in runs}
-        return [describe_run(self._tree, run, worth[run]) for run in sorted(runs, key=lambda run: -worth[run])]
+        def worth(run: RawRun) -> float:
+            collapse = Plan(collapse=tuple((1, block) for block in range(run.first_block, run.end_block)))
+            without = replace(self._focus, context=self._focus.context.apply(collapse))  # gists take the scores over
+            return whole - answer_nats(model, self._window(without), answer.ids)
+
+        return worth
 
 
 def matches(path: str, glob: str) -> bool:
     """Whether a document's path, or its end, matches a glob; ``*`` crosses directories."""
     return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")
-
-
-def _is_stale(document: Document, base: Path) -> bool:
-    if not document.mtime_ns:  # standard input has no file
-        return False
-    with suppress(OSError):
-        status = (base / document.path).stat()
-        return (status.st_size, status.st_mtime_ns) != (document.size, document.mtime_ns)
-    return True

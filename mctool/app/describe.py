@@ -41,13 +41,3 @@ def describe_run(tree: Tree, run: RawRun, delta_nats: float | None = None) -> Ci
     """A raw run as a citation; ``delta_nats`` is what it is worth to the answer, None when that was not measured."""
     span = tree.span(run.first_block, run.end_block)
     return Citation(span.path, span.start_line, span.end_line, span.start_char, span.end_char, span.text, delta_nats)
-
-
-def by_support(runs: list[RawRun], answer: str, tree: Tree) -> list[RawRun]:
-    """Runs that hold the answer word for word first, then by score."""
-    wanted = answer.strip(" .\"'").lower()
-
-    def holds(run: RawRun) -> bool:
-        return bool(wanted) and wanted in tree.text(run.first_block, run.end_block).lower()
-
-    return sorted(runs, key=lambda run: (not holds(run), -run.score))

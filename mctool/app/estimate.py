@@ -9,6 +9,7 @@ from mctool.app.scan import RecordedPaths, SourceFile, compare, scan_sources
 from mctool.app.trees import place_for_tree
 from mctool.core.errors import MissingBackendError
 from mctool.core.records import Record, Skipped
+from mctool.nets.key_folder import find_key_encoder
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources import TextDocument, read_document
@@ -24,7 +25,10 @@ _START_SECONDS = 2.0
 """Until the nets are loaded."""
 
 _DISK_BYTES_PER_TOKEN = 35.0
-"""Measured with gists of width 576, which are most of it."""
+"""Measured with gists of width 576, which are most of it, and without lens keys."""
+
+_KEY_BYTES_PER_TOKEN = 12.1
+_KEY_TOKENS_PER_SECOND = 23_000.0
 
 _MIN_HISTORY_TOKENS = 20_000
 """Ingests that added less say little about the rate."""
@@ -75,7 +79,7 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
     if len(scan.failures) == len(config.sources):
         raise combined(scan.failures)
     exists = layout.catalog.is_file()
-    rate, growth = _TOKENS_PER_SECOND, _DISK_BYTES_PER_TOKEN
+    rate, growth = _guessed()
     documents: list[Document] = []
     if exists:
         with Tree.open(layout.root) as tree:
@@ -101,11 +105,19 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
     )
 
 
+def _guessed() -> tuple[float, float]:
+    """Tokens per second and bytes on disk per token where nothing has been measured."""
+    if find_key_encoder() is None:
+        return _TOKENS_PER_SECOND, _DISK_BYTES_PER_TOKEN
+    rate = 1 / (1 / _TOKENS_PER_SECOND + 1 / _KEY_TOKENS_PER_SECOND)
+    return rate, _DISK_BYTES_PER_TOKEN + _KEY_BYTES_PER_TOKEN
+
+
 def _measured(tree: Tree) -> tuple[float, float]:
     """Tokens per second of the last large ingest, and bytes on disk per token, of a tree that has them."""
     large = [ingest for ingest in tree.history() if ingest.tokens_added >= _MIN_HISTORY_TOKENS]
     if not large:
-        return _TOKENS_PER_SECOND, _DISK_BYTES_PER_TOKEN
+        return _guessed()
     stored = sum(ingest.tokens_added for ingest in tree.history())
     return large[-1].tokens_added / large[-1].seconds, tree.bytes_on_disk() / stored
 

@@ -12,22 +12,26 @@ from itertools import chain
 from pathlib import Path
 
 from mctool.app.intake import Intake, Progress
+from mctool.app.key_nets import KeyNets
 from mctool.app.read_ahead import read_ahead
 from mctool.app.resources import peak_rss_mb
-from mctool.app.scan import STDIN, UNREADABLE, RecordedPaths, SourceFile, compare, refuse, scan_sources
+from mctool.app.scan import STDIN, UNREADABLE, RecordedPaths, Scan, SourceFile, compare, refuse, scan_sources
 from mctool.app.text_nets import Report, TextNets
-from mctool.app.trees import place_for_tree
+from mctool.app.trees import locate_tree, place_for_tree
 from mctool.core.blocks import TOP_LOD
 from mctool.core.config import DEFAULT_MODEL
-from mctool.core.errors import SourceError, UsageError
+from mctool.core.errors import MissingBackendError, SourceError, UsageError
 from mctool.core.records import DocumentCounts, IngestReport, IngestSeconds, Skipped
 from mctool.nets.model_store import resolve_model
 from mctool.sources import SourceOptions, TextDocument, read_stream
-from mctool.tree import Document, Layout, Tree, check_lexical
+from mctool.tree import Document, Layout, Tree, check_lexical, rekey_tree
 from mctool.version import __version__
 
 Content = tuple[str, TextDocument | None]
 """A recorded path, and what is there now: None when it is no text any more."""
+
+Taken = tuple[DocumentCounts, Intake | None]
+"""What was done to the documents, and by whom; None when nothing had to be."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class IngestConfig:
         device: Where gists are made.
         stdin_name: Path that is recorded for standard input.
         options: Which files of directories are taken.
+        rekey: Make the lens keys that the tree lacks, or that are damaged, too; then there may be no sources.
     """
 
     sources: tuple[str, ...]
@@ -49,9 +54,10 @@ class IngestConfig:
     device: str = "auto"
     stdin_name: str = "stdin"
     options: SourceOptions = field(default_factory=SourceOptions)
+    rekey: bool = False
 
     def __post_init__(self) -> None:
-        if not self.sources:
+        if not self.sources and not self.rekey:
             raise UsageError("no source to ingest", "name files or directories, or - for standard input")
         if self.sources.count(STDIN) > 1:
             raise UsageError("standard input (-) is named twice", "name it once")
@@ -74,7 +80,7 @@ def ingest(config: IngestConfig, progress: Progress | None = None, report: Repor
 
     A file whose size and modification time are those of its document is not read; one whose content is the same is not
     tokenised. Nothing is written when nothing has changed. The rate in the report is tokens added over the wall time
-    of the call less the time that finding (and perhaps downloading) the model took.
+    of the call less the time that finding (and perhaps downloading) the model and rekeying took.
 
     Args:
         config: What to ingest, and into what.
@@ -83,9 +89,10 @@ def ingest(config: IngestConfig, progress: Progress | None = None, report: Repor
 
     Raises:
         SourceError: There is nothing to ingest in any of the sources, and no tree.
+        TreeNotFoundError: There are no sources, and no tree.
         UsageError: The place of the tree is not one for a tree.
         MismatchError: The tree was made with another model, tokenizer or GistNet.
-        MissingBackendError: The model or the device is not here.
+        MissingBackendError: The model, the device, or the key encoder for ``rekey``, is not here.
         TreeBusyError: Another process is writing to the tree.
         TreeDamagedError: The tree cannot be understood.
         ResourceError: Out of memory or disk; the tree is as it was.
@@ -102,10 +109,10 @@ class _Run:
         self._progress = progress
         self._report = report
         self._start = time.perf_counter()
-        self._read_seconds = self._resolve_seconds = 0.0
-        self._layout = Layout(place_for_tree(config.tree))
+        self._read_seconds = self._resolve_seconds = self._rekey_seconds = 0.0
+        self._layout = Layout(place_for_tree(config.tree) if config.sources else locate_tree(config.tree))
         self._paths = RecordedPaths(self._layout.root)
-        self._scan = scan_sources(config.sources, config.options, self._paths)
+        self._scan = scan_sources(config.sources, config.options, self._paths) if config.sources else Scan()
         if STDIN in config.sources and config.stdin_name in self._scan.files:
             raise UsageError(
                 f"standard input and a file would both be recorded as {config.stdin_name}", "use another --name"
@@ -113,10 +120,26 @@ class _Run:
 
     def ingest(self) -> IngestResult:
         """Bring the tree up to date; make it when it is not there and there is something to put in."""
-        stream = self._read_stream()
-        return self._update(stream) if self._layout.catalog.is_file() else self._fill(stream)
+        if self._config.rekey and self._key_nets is None:
+            raise MissingBackendError(
+                "there is no key encoder to make lens keys with", "reinstall mctool, or unset $MCTOOL_WEIGHTS"
+            )
+        counts, intake = DocumentCounts(), None
+        if self._config.sources:
+            stream = self._read_stream()
+            counts, intake = self._update(stream) if self._layout.catalog.is_file() else self._fill(stream)
+        rekeyed = self._rekey(self._key_nets) if self._config.rekey and self._key_nets is not None else 0
+        return self._result(counts, intake, rekeyed)
 
-    def _fill(self, stream: TextDocument | None) -> IngestResult:
+    def _rekey(self, key_nets: KeyNets) -> int:
+        """Make the lens keys that are missing; the number of blocks that got some."""
+        key_nets.load()
+        start = time.perf_counter()
+        n_blocks = rekey_tree(self._layout.root, key_nets, self._progress)
+        self._rekey_seconds = time.perf_counter() - start
+        return n_blocks
+
+    def _fill(self, stream: TextDocument | None) -> Taken:
         """Make a new tree, once there is a document that could be read."""
         comparison = compare(self._scan, [], self._paths)
         with closing(self._contents(stream, comparison.to_read)) as contents:
@@ -124,18 +147,18 @@ class _Run:
             if first is None:
                 self._refuse_empty_directories([])
                 raise combined(self._scan.failures)
-            with Intake(self._layout, self._nets, self._progress) as intake:
+            with Intake(self._layout, self._nets, self._key_nets, self._progress) as intake:
                 return self._take_in(intake, chain([first], contents), unchanged=0)
 
-    def _update(self, stream: TextDocument | None) -> IngestResult:
+    def _update(self, stream: TextDocument | None) -> Taken:
         with Tree.open(self._layout.root) as tree:
             self._nets.expect(tree.fingerprint)
             comparison = compare(self._scan, tree.documents, self._paths)
             is_current = stream is None and not comparison.to_read and not comparison.gone
             if is_current and check_lexical(tree) is None:
                 self._refuse_empty_directories(tree.documents)
-                return self._result(DocumentCounts(unchanged=comparison.unchanged, skipped=self._scan.skipped))
-        with Intake(self._layout, self._nets, self._progress) as intake:
+                return DocumentCounts(unchanged=comparison.unchanged, skipped=self._scan.skipped), None
+        with Intake(self._layout, self._nets, self._key_nets, self._progress) as intake:
             # Once more, now under the lock: another ingest may have come between.
             comparison = compare(self._scan, intake.live.values(), self._paths)
             for document in comparison.gone:
@@ -143,7 +166,7 @@ class _Run:
             with closing(self._contents(stream, comparison.to_read)) as contents:
                 return self._take_in(intake, contents, comparison.unchanged)
 
-    def _take_in(self, intake: Intake, contents: Iterable[Content], unchanged: int) -> IngestResult:
+    def _take_in(self, intake: Intake, contents: Iterable[Content], unchanged: int) -> Taken:
         """Put in what could be read, take out what is no text any more, and commit if that changes anything."""
         for path, document in contents:
             if document is not None:
@@ -156,7 +179,11 @@ class _Run:
         )
         if intake.has_changes:
             intake.writer.commit(list(self._config.sources), __version__, counts)
-        return self._result(counts, intake)
+        return counts, intake
+
+    @cached_property
+    def _key_nets(self) -> KeyNets | None:
+        return KeyNets.find(self._config.device)
 
     @cached_property
     def _nets(self) -> TextNets:
@@ -209,13 +236,16 @@ class _Run:
             )
             self._scan.failures.append(SourceError(f"{source} holds nothing to ingest: {why}", "name other sources"))
 
-    def _result(self, counts: DocumentCounts, intake: Intake | None = None) -> IngestResult:
+    def _result(self, counts: DocumentCounts, intake: Intake | None, rekeyed_blocks: int) -> IngestResult:
+        keyed_blocks = (intake.writer.keyed_blocks if intake else 0) + rekeyed_blocks
         with Tree.open(self._layout.root) as tree:
+            if keyed_blocks and self._key_nets is not None and tree.keys(self._key_nets.fingerprint) is None:
+                self._report("earlier parts of the tree lack lens keys of this version; --rekey makes them")
             total = time.perf_counter() - self._start
             tokens_added = intake.writer.tokens_added if intake else 0
             report = IngestReport(
                 tree=str(self._layout.root),
-                model=self._nets.files.name,
+                model=tree.fingerprint.model,
                 documents=counts,
                 tokens=tree.timeline.total_tokens,
                 tokens_added=tokens_added,
@@ -226,11 +256,13 @@ class _Run:
                     read=self._read_seconds,
                     tokenize=intake.tokenize_seconds if intake else 0.0,
                     gist=intake.writer.gist_seconds if intake else 0.0,
+                    keys=(intake.writer.key_seconds if intake else 0.0) + self._rekey_seconds,
                     write=intake.writer.write_seconds if intake else 0.0,
                     total=total,
                 ),
-                tokens_per_second=tokens_added / (total - self._resolve_seconds),
+                tokens_per_second=tokens_added / (total - self._resolve_seconds - self._rekey_seconds),
                 peak_rss_mb=peak_rss_mb(),
+                keyed_blocks=keyed_blocks,
             )
         return IngestResult(report, combined(self._scan.failures) if self._scan.failures else None)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from mctool.app.key_nets import KeyNets
 from mctool.app.text_nets import TextNets
 from mctool.core.errors import UsageError
 from mctool.sources import TextDocument
@@ -32,8 +33,14 @@ class Intake:
         tokenize_seconds: Time spent in the tokenizer.
     """
 
-    def __init__(self, layout: Layout, nets: TextNets, progress: Progress) -> None:
+    def __init__(self, layout: Layout, nets: TextNets, key_nets: KeyNets | None, progress: Progress) -> None:
         """Take the write lock; a tree that is not there is made.
+
+        Args:
+            layout: The tree.
+            nets: Tokenizer and GistNet.
+            key_nets: The key encoder; None makes no lens keys.
+            progress: Called as blocks are done.
 
         Raises:
             MismatchError: The tree was made with another model, tokenizer or GistNet.
@@ -47,13 +54,14 @@ class Intake:
         self._touched = 0
         self._done_blocks = self._known_blocks = 0
         self._nets = nets
+        self._key_nets = key_nets
         self._progress = progress
         self._layout = layout
         self._is_new = not layout.catalog.is_file() and _create(layout, nets)
         with Tree.open(layout.root) as tree:
             nets.expect(tree.fingerprint)
             builder = nets if tree.has_gists else None
-        self.writer: TreeWriter = open_writer(layout.root, builder, self._on_blocks)
+        self.writer: TreeWriter = open_writer(layout.root, builder, self._on_blocks, key_nets)
         self.live: dict[str, Document] = {document.path: document for document in self.writer.documents}
 
     def __enter__(self) -> Intake:
@@ -80,6 +88,8 @@ class Intake:
                 self._touched += 1
             return
         self._nets.load()  # first, so that a tree made with another net is refused before the work
+        if self._key_nets is not None:
+            self._key_nets.load()
         start = time.perf_counter()
         ids, char_starts = self._nets.tokenizer.encode_with_offsets(document.text)
         self.tokenize_seconds += time.perf_counter() - start

@@ -18,6 +18,7 @@ from mctool.cli.options import (
     DtypeOption,
     JsonOption,
     ModelOption,
+    NoLoraOption,
     QuietOption,
     TreeOption,
 )
@@ -54,7 +55,12 @@ def ask(
             rich_help_panel=_FOCUS,
         ),
     ] = None,
-    lens: Annotated[str, typer.Option(help="The lens: lexical.", rich_help_panel=_FOCUS)] = "lexical",
+    lens: Annotated[
+        str,
+        typer.Option(
+            help="The lens: hybrid, by words and by meaning; lexical, by words alone.", rich_help_panel=_FOCUS
+        ),
+    ] = AskConfig.lens,
     path: Annotated[
         str | None,
         typer.Option(metavar="GLOB", help="Search only documents whose path matches.", rich_help_panel=_FOCUS),
@@ -81,6 +87,13 @@ def ask(
     no_narrow: Annotated[
         bool, typer.Option("--no-narrow", help="Fill the budget with raw text.", rich_help_panel=_FOCUS)
     ] = False,
+    style: Annotated[
+        str,
+        typer.Option(
+            help="Length of the answer: short, a few words; long, whole sentences; auto, by the question.",
+            rich_help_panel=_ANSWER,
+        ),
+    ] = "auto",
     max_new_tokens: Annotated[
         int, typer.Option(help="Most tokens of the answer.", rich_help_panel=_ANSWER)
     ] = AskConfig.max_new_tokens,
@@ -106,6 +119,7 @@ def ask(
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    no_lora: NoLoraOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     _debug: DebugOption = False,
@@ -131,7 +145,7 @@ def ask(
     report = reporter(quiet)
     place = _tree_of_files(file, tree, model, device, report) if file else tree
     with ExitStack() as stack:
-        reader = stack.enter_context(Reader(place, model, device, dtype, report))
+        reader = stack.enter_context(Reader(place, model, device, dtype, report, lora=not no_lora))
         focus = FocusConfig(
             w_max=w_max if w_max is not None else reader.default_w_max,
             max_iterations=max_iterations,
@@ -144,6 +158,7 @@ def ask(
         config = AskConfig(
             focus=focus.filled() if no_narrow else focus,
             positions=positions,  # type: ignore[arg-type]  (checked by AskConfig)
+            style=style,  # type: ignore[arg-type]
             max_new_tokens=0 if no_answer else max_new_tokens,
             temperature=temperature,
             seed=seed,
@@ -287,8 +302,8 @@ class _Output:
         return show
 
     def _print(self, report: AskReport, answered: bool) -> None:
-        """What follows the streamed answer: its line end, and the citations."""
-        from mctool.render.answer import render_citations
+        """What follows the streamed answer: its line end, and the citations or the nearest passages."""
+        from mctool.render.answer import render_citations, render_nearest
 
         if answered:
             sys.stdout.write("\n" if report.supported else f"{report.answer}\n")
@@ -305,3 +320,5 @@ class _Output:
             console.print(render_citations(report.citations))
         elif not answered:
             console.print("No text in the documents speaks for an answer.", markup=False)
+        if report.nearest:
+            console.print(render_nearest(report.nearest))

@@ -1,4 +1,4 @@
-"""``mctool evaluate focus``, ``speed`` and ``substitution``."""
+"""``mctool evaluate answers``, ``focus``, ``speed`` and ``substitution``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from mctool.cli.console import output_console, print_json, progress_bar, reporter
 from mctool.cli.options import DebugOption, DeviceOption, DtypeOption, JsonOption, ModelOption, QuietOption
-from mctool.core.config import DEFAULT_MODEL
+from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,25 +30,93 @@ DataOption = Annotated[
     ),
 ]
 DataArguments = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files for --data.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TEXT", help="Only sets whose name contains this; may be repeated."),
+]
+TreeTokensOption = Annotated[int, typer.Option(help="Most tokens of a tree.")]
+PerTreeOption = Annotated[int, typer.Option(help="Most questions to one tree that it answers.")]
+NoMiniLmOption = Annotated[
+    bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all draws.")]
 
 evaluate = typer.Typer(help="Measure what mctool does, beside its baselines.", no_args_is_help=True)
 
 
 @evaluate.command()
+def answers(
+    more: DataArguments = None,
+    data: DataOption = None,
+    sets: SetOption = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="dev, train or all: ask only about records on this side; the others fill the trees."
+        ),
+    ] = "all",
+    system: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Only systems whose name contains this; may be repeated."),
+    ] = None,
+    tree_tokens: TreeTokensOption = 140_000,
+    per_tree: PerTreeOption = 60,
+    questions: Annotated[int, typer.Option(help="Most questions to one set that its trees answer.")] = 100,
+    unanswerable: Annotated[
+        int, typer.Option(help="Most questions to one set that no text of the tree answers.")
+    ] = 100,
+    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = AskConfig.max_new_tokens,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Adapter of the base model; else the one that is known for it."),
+    ] = None,
+    no_lora: Annotated[bool, typer.Option("--no-lora", help="Measure without an adapter only.")] = False,
+    no_minilm: NoMiniLmOption = False,
+    details: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every single answer there, as JSON Lines.")
+    ] = None,
+    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Is the answer right, and refused where there is none? The same model, beside other ways to choose its text."""
+    from mctool.app.evaluate.answer_questions import DrawConfig
+    from mctool.app.evaluate.answers import AnswerEvaluationConfig, evaluate_answers
+    from mctool.app.evaluate.sets import Listener
+    from mctool.render.evaluation import answer_tables
+
+    config = AnswerEvaluationConfig(
+        data=_files(data, more),
+        sets=tuple(sets or ()),
+        draw=DrawConfig(split, tree_tokens, per_tree, questions, unanswerable, _seed(seed)),  # type: ignore[arg-type]
+        systems=tuple(system or ()),
+        model=model,
+        device=device,
+        dtype=dtype,
+        adapter=adapter,
+        lora=not no_lora,
+        minilm=not no_minilm,
+        max_new_tokens=max_new_tokens,
+        details=details,
+    )
+    with progress_bar("answers", "a", quiet) as progress:
+        result = evaluate_answers(config, Listener(progress, reporter(quiet))).to_json()
+    _show(result, as_json, lambda: answer_tables(result["rows"], result["sets"]))
+
+
+@evaluate.command()
 def focus(
     more: DataArguments = None,
     data: DataOption = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TEXT", help="Only sets whose name contains this; may be repeated."),
-    ] = None,
-    tree_tokens: Annotated[int, typer.Option(help="Most tokens of a tree.")] = 140_000,
-    per_tree: Annotated[int, typer.Option(help="Most questions to one tree.")] = 60,
+    sets: SetOption = None,
+    tree_tokens: TreeTokensOption = 140_000,
+    per_tree: PerTreeOption = 60,
     questions: Annotated[int, typer.Option(help="Most questions to one set.")] = 240,
-    no_minilm: Annotated[
-        bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
-    ] = False,
+    no_minilm: NoMiniLmOption = False,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
@@ -56,7 +124,8 @@ def focus(
     _debug: DebugOption = False,
 ) -> None:
     """Does the lens open the blocks that hold the answer? Recall of located answers, beside ordinary retrieval."""
-    from mctool.app.evaluate.focus import FocusEvaluationConfig, Listener, evaluate_focus
+    from mctool.app.evaluate.focus import FocusEvaluationConfig, evaluate_focus
+    from mctool.app.evaluate.sets import Listener
     from mctool.render.evaluation import focus_tables
 
     config = FocusEvaluationConfig(

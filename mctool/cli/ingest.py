@@ -22,9 +22,9 @@ _REASONS_SHOWN = 8
 
 def ingest(
     sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE", help="Files and directories; - for standard input.", show_default=False),
-    ],
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help="Files and directories; - for standard input.", show_default=False),
+    ] = None,
     tree: TreeOption = None,
     model: ModelOption = DEFAULT_MODEL,
     include: Annotated[
@@ -42,6 +42,13 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be read, and what it would take; write nothing.")
     ] = False,
+    rekey: Annotated[
+        bool,
+        typer.Option(
+            "--rekey",
+            help="Make the lens keys that the tree lacks or that another version made, too; SOURCE may be left out.",
+        ),
+    ] = False,
     device: DeviceOption = "auto",
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -57,6 +64,11 @@ def ingest(
     from mctool.app.scan import STDIN
     from mctool.sources import SourceOptions
 
+    sources = sources or []
+    if not sources and not rekey:
+        raise UsageError("Missing argument 'SOURCE'", "see `mctool ingest --help`")
+    if dry_run and rekey:
+        raise UsageError("--dry-run and --rekey exclude each other", "leave one out")
     if name is not None and STDIN not in sources:
         raise UsageError("--name is for standard input", "name - as a source, or leave --name out")
     config = IngestConfig(
@@ -66,6 +78,7 @@ def ingest(
         device=device,
         stdin_name="stdin" if name is None else name,
         options=SourceOptions(tuple(include or ()), tuple(exclude or ()), max_file_mb),
+        rekey=rekey,
     )
     if dry_run:
         _estimate(config, json, quiet)
@@ -73,13 +86,13 @@ def ingest(
     report = reporter(quiet)
     if STDIN in sources and sys.stdin.isatty():
         report("reading from the terminal; end with Ctrl-D")
-    with progress_bar("gists", "tok", quiet, scale=32) as progress:
+    with progress_bar("ingest", "tok", quiet, scale=32) as progress:
         result = run(config, progress, report)
     if json:
         print_json(result.report.to_json())
     else:
         _print_skipped(result.report.documents.skipped, quiet)
-        _print_report(result.report)
+        _print_report(result.report, rekey)
     if result.error is not None:
         raise result.error
 
@@ -112,7 +125,7 @@ def _counts(changes: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) or "none"
 
 
-def _print_report(report: IngestReport) -> None:
+def _print_report(report: IngestReport, rekey: bool) -> None:
     documents, seconds = report.documents, report.seconds
     changes = {
         "new": documents.added,
@@ -128,6 +141,9 @@ def _print_report(report: IngestReport) -> None:
             f"{report.tokens_added:,} tokens added in {seconds.total:.1f} s, {report.tokens_per_second:,.0f} tokens/s",
             markup=False,
         )
+    if rekey:
+        made = f"made for {report.keyed_blocks:,} blocks in {seconds.keys:.1f} s"
+        console.print(f"lens keys: {made if report.keyed_blocks else 'none were missing'}", markup=False)
 
 
 def _print_skipped(skipped: list[Skipped], quiet: bool) -> None:

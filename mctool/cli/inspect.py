@@ -12,7 +12,7 @@ import typer
 
 from mctool.cli.console import output_console, print_json, reporter
 from mctool.cli.options import DebugOption, JsonOption, ModelOption, QuietOption, TreeOption
-from mctool.core.config import DEFAULT_MODEL
+from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import MctoolError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def inspect(
         str | None, typer.Option(metavar="FILE", help="Replay a trace of `mctool ask --trace`; - for standard input.")
     ] = None,
     hot: Annotated[int | None, typer.Option(metavar="N", help="List the N spans that focus touched most.")] = None,
+    lens: Annotated[
+        str, typer.Option(help="The lens of --query: hybrid, by words and by meaning; lexical, by words alone.")
+    ] = AskConfig.lens,
     tree: TreeOption = None,
     model: ModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
@@ -55,7 +58,8 @@ def inspect(
     if trace is not None:
         _show_trace(trace, as_json)
     elif query is not None:
-        _show_query(sys.stdin.read() if query == STDIN else query, tree, model, as_json, quiet)
+        config = AskConfig(lens=lens)  # type: ignore[arg-type]  (checked by AskConfig)
+        _show_query(sys.stdin.read() if query == STDIN else query, config, tree, model, as_json, quiet)
     elif node is not None:
         _show_node(node, tree, as_json)
     elif doc is not None:
@@ -121,10 +125,9 @@ def _show_node(name: str, place: Path | None, as_json: bool) -> None:
         _print(render_node(report))
 
 
-def _show_query(question: str, place: Path | None, model: str, as_json: bool, quiet: bool) -> None:
+def _show_query(question: str, config: AskConfig, place: Path | None, model: str, as_json: bool, quiet: bool) -> None:
     from mctool.app.ask import Listeners, Reader
     from mctool.app.inspect import find_places
-    from mctool.core.config import AskConfig
     from mctool.render.answer import render_citations
     from mctool.render.lod_map import render_lod_map
 
@@ -135,7 +138,7 @@ def _show_query(question: str, place: Path | None, model: str, as_json: bool, qu
             covers.append(entries)
 
     with Reader(place, model, report=reporter(quiet)) as reader:
-        report = reader.focus(question, AskConfig(), Listeners(on_refocus=keep_cover))
+        report = reader.focus(question, config, Listeners(on_refocus=keep_cover))
         if as_json:
             print_json(report.to_json())
             return

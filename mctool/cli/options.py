@@ -86,6 +86,19 @@ DtypeOption = Annotated[
 ]
 """Default: ``auto``."""
 
+NoLoraOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-lora",
+        metavar="",
+        envvar="MCTOOL_NO_LORA",
+        show_envvar=True,
+        help="Answer with the plain base model, without its adapter.",
+        rich_help_panel=_COMMON,
+    ),
+]
+"""Default: False."""
+
 JsonOption = Annotated[
     bool,
     typer.Option(

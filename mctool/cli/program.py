@@ -21,6 +21,7 @@ from mctool.cli.ingest import ingest
 from mctool.cli.inspect import inspect
 from mctool.cli.models import models
 from mctool.cli.options import DebugOption, Invocation
+from mctool.cli.train import train
 from mctool.cli.verify import verify
 from mctool.core.errors import MctoolError, ResourceError, UsageError
 from mctool.version import __version__
@@ -44,6 +45,7 @@ app.command()(inspect)
 app.add_typer(models, name="models")
 app.command()(verify)
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(train, name="train")
 
 
 def _show_version(wanted: bool) -> None:

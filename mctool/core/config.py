@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from mctool.core.errors import UsageError
 
 PositionMode = Literal["squeeze", "compact", "absolute"]
-LensName = Literal["lexical"]
+LensName = Literal["hybrid", "lexical"]
+AnswerStyle = Literal["auto", "short", "long"]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
@@ -75,20 +76,22 @@ class AskConfig:
     Attributes:
         focus: The refocus loop.
         positions: How entries get rotary positions.
+        style: ``short`` for a name, a number, a few words; ``long`` for whole sentences; ``auto`` by the question.
         max_new_tokens: Most tokens to generate; 0 gives focus and citations only.
         temperature: 0 decodes greedily.
         seed: Seed of sampling when ``temperature`` > 0.
-        lens: Which lens scores the entries.
+        lens: Which lens scores the entries; the hybrid one is the lexical one where a tree has no lens keys.
         path_glob: Only documents whose path matches are searched; None for all.
         explain: Measure what each citation is worth to the answer.
     """
 
     focus: FocusConfig = FocusConfig()
     positions: PositionMode = "squeeze"
+    style: AnswerStyle = "auto"
     max_new_tokens: int = 96
     temperature: float = 0.0
     seed: int = 0
-    lens: LensName = "lexical"
+    lens: LensName = "hybrid"
     path_glob: str | None = None
     explain: bool = False
 
@@ -97,6 +100,8 @@ class AskConfig:
             raise UsageError(f"--positions {self.positions} is not one of {', '.join(get_args(PositionMode))}")
         if self.lens not in get_args(LensName):
             raise UsageError(f"--lens {self.lens} is not one of {', '.join(get_args(LensName))}")
+        if self.style not in get_args(AnswerStyle):
+            raise UsageError(f"--style {self.style} is not one of {', '.join(get_args(AnswerStyle))}")
         if self.max_new_tokens < 0:
             raise UsageError(f"--max-new-tokens {self.max_new_tokens} is negative")
         if not 0 <= self.temperature < math.inf:

@@ -43,13 +43,18 @@ class IngestSeconds(Record):
     read: float = 0.0
     tokenize: float = 0.0
     gist: float = 0.0
+    keys: float = 0.0
     write: float = 0.0
     total: float = 0.0
 
 
 @dataclass(frozen=True)
 class IngestReport(Record):
-    """Result of ``mctool ingest``. ``nodes`` counts live nodes by level: ``{"lod1": 812, "lod2": 26, ...}``."""
+    """Result of ``mctool ingest``.
+
+    ``nodes`` counts live nodes by level: ``{"lod1": 812, "lod2": 26, ...}``; ``keyed_blocks`` are those that got lens
+    keys now.
+    """
 
     tree: str
     model: str
@@ -62,6 +67,7 @@ class IngestReport(Record):
     seconds: IngestSeconds
     tokens_per_second: float
     peak_rss_mb: float
+    keyed_blocks: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,12 @@ class AskSeconds(Record):
 
 @dataclass(frozen=True)
 class AskReport(Record):
-    """Result of ``mctool ask``."""
+    """Result of ``mctool ask``.
+
+    ``style`` is ``short`` or ``long``. ``lora`` names the adapter that the base model answered with, None without one;
+    ``support`` is the adapter's word on whether the text holds an answer, as log odds: of speaking against silence.
+    ``nearest`` are the passages that focus found where they do not support an answer.
+    """
 
     question: str
     answer: str
@@ -168,3 +179,7 @@ class AskReport(Record):
     usage: Usage
     seconds: AskSeconds
     peak_rss_mb: float
+    style: str = "short"
+    lora: str | None = None
+    support: float | None = None
+    nearest: list[Citation] = field(default_factory=list)

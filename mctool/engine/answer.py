@@ -1,4 +1,4 @@
-"""Decoding an answer from a window, with refocusing while it grows.
+"""Decoding an answer from a window, or telling that the window holds none; with refocusing while the answer grows.
 
 Shape letters: n slots of the window, m tokens of the answer, V vocabulary.
 """
@@ -6,7 +6,7 @@ Shape letters: n slots of the window, m tokens of the answer, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +32,13 @@ class AnswerConfig:
         max_new_tokens: Most tokens to generate.
         temperature: 0 takes the likeliest token.
         seed: Seed of the sampling when ``temperature`` > 0.
+        must_speak: No end token may come before the first word: it was settled otherwise that there is an answer.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    must_speak: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,29 @@ Refocus = Callable[[str], Window | None]
 """Given the answer so far, the window to go on with, or None when the one in use is still right."""
 
 
+def read_window(model: BaseModel, window: Window) -> Decoding:
+    """Read a window once, for :func:`silence` and :func:`decode_answer`."""
+    return model.prefill(window.embeddings, window.positions)
+
+
+def silence(decoding: Decoding, eos_ids: Collection[int]) -> float:
+    """Log odds that no answer follows a window: log P - log(1 - P), P being the chance of an end token.
+
+    Args:
+        decoding: The window, read, and nothing after it.
+        eos_ids: Token ids that end an answer.
+
+    Raises:
+        ValueError: There are no such ids, so that a model cannot be silent.
+    """
+    if not eos_ids:
+        raise ValueError("a model without end tokens cannot be silent")
+    logits = decoding.logits.double()
+    is_end = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    is_end[list(eos_ids)] = True
+    return float(logits[is_end].logsumexp(0) - logits[~is_end].logsumexp(0))
+
+
 def decode_answer(
     model: BaseModel,
     tokenizer: TextTokenizer,
@@ -73,6 +98,7 @@ def decode_answer(
     *,
     on_text: OnText | None = None,
     refocus: Refocus | None = None,
+    read: Decoding | None = None,
 ) -> Answer:
     """Generate until the end of the line, an end token, a loop, or ``max_new_tokens``.
 
@@ -83,15 +109,17 @@ def decode_answer(
         config: How tokens are chosen.
         on_text: Told of each piece of text as it comes.
         refocus: Asked after every K = 32 tokens; a new window is read in place of the old one, the answer so far kept.
+        read: The window, where it was read before; used up. The answer's ``prefill_seconds`` then leave it out.
     """
     generator = torch.Generator().manual_seed(config.seed)
     draft = _Draft(tokenizer, on_text)
     started = time.perf_counter()
-    decoding = model.prefill(window.embeddings, window.positions)
+    decoding = read if read is not None else read_window(model, window)
     prefill_seconds = time.perf_counter() - started
     first_token_at: float | None = None
     while len(draft.ids) < config.max_new_tokens:
-        token = _choose(decoding.logits, config.temperature, generator)
+        barred = model.eos_ids if config.must_speak and not draft.text else ()
+        token = _choose(decoding.logits, config.temperature, generator, barred)
         first_token_at = first_token_at or time.perf_counter()
         if token in model.eos_ids or draft.take(token) or len(draft.ids) == config.max_new_tokens:
             break
@@ -154,7 +182,10 @@ def _read_on(model: BaseModel, window: Window, ids: list[int]) -> Decoding:
     return model.prefill(torch.cat([window.embeddings, model.embed(ids)]), positions)
 
 
-def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> int:
+def _choose(logits: Tensor, temperature: float, generator: torch.Generator, barred: Collection[int]) -> int:
+    if barred:
+        logits = logits.clone()
+        logits[list(barred)] = -torch.inf
     if temperature == 0:
         return int(logits.argmax())
     chances = torch.softmax(logits.double().cpu() / temperature, dim=-1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mctool.core.config import PositionMode
 from mctool.core.timeline import IntArray, Timeline
-from mctool.engine.prompt import GAP, name_line, prompt_ids
+from mctool.engine.prompt import GAP, HEAD, Style, name_line, prompt_ids
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import WorkingContext, plan_positions
 from mctool.nets.base_model import BaseModel
@@ -71,9 +71,9 @@ class _Piece:
     ids: list[int]
 
 
-def bare_window(model: BaseModel, tokenizer: TextTokenizer, question: str) -> Window:
+def bare_window(model: BaseModel, tokenizer: TextTokenizer, question: str, style: Style = "short") -> Window:
     """The window of a question without any history."""
-    head, tail = prompt_ids(tokenizer, question)
+    head, tail = prompt_ids(tokenizer, question, style)
     ids = head + tail
     return Window(model.embed(ids), np.arange(len(ids)), 0)
 
@@ -89,6 +89,7 @@ def assemble(
     w_max: int,
     reserve: int,
     mode: PositionMode,
+    style: Style = "short",
 ) -> Window:
     """Lay out the window for a question.
 
@@ -102,25 +103,19 @@ def assemble(
         w_max: Most slots of the window. Names and marks that do not fit are left out.
         reserve: Positions kept free after the window for the answer.
         mode: How positions are given.
+        style: What the prompt asks for.
 
     Raises:
         BudgetTooSmallError: The window has more slots than the model has positions.
     """
-    head, tail = prompt_ids(tokenizer, question)
+    head, tail = prompt_ids(tokenizer, question, style)
     runs = raw_runs(context, scores)
     spare = w_max - len(head) - len(tail) - sum(run.end_token - run.start_token for run in runs)
     pieces, spare = _raw_pieces(runs, text, tokenizer, head, spare)
     pieces = _with_gists(pieces, context, scores, text, model, max_gists=min(text.max_gists, spare))
     if not pieces:
-        return bare_window(model, tokenizer, question)
-    positions, tail_start = plan_positions(
-        mode,
-        np.array([piece.start_token for piece in pieces]),
-        np.array([piece.end_token for piece in pieces]),
-        np.array([len(piece.decoration) + len(piece.ids) + (piece.embeddings is not None) for piece in pieces]),
-        len(tail) + reserve,
-        model.trained_positions,
-    )
+        return bare_window(model, tokenizer, question, style)
+    positions, tail_start = _place(pieces, mode, len(tail) + reserve, model.trained_positions)
     rows = [
         model.embed(piece.decoration + piece.ids) if piece.embeddings is None else piece.embeddings for piece in pieces
     ]
@@ -129,6 +124,60 @@ def assemble(
         embeddings=torch.cat([*rows, model.embed(tail)]),
         positions=np.concatenate([positions, tail_start + np.arange(len(tail))]),
         n_context=n_context,
+    )
+
+
+@dataclass(frozen=True)
+class RawWindow:
+    """A window of raw text without a question, as token ids.
+
+    Attributes:
+        ids: Token ids, shape [n].
+        positions: Rotary position of each, shape [n].
+        tail: Position of the first slot after them.
+    """
+
+    ids: list[int]
+    positions: IntArray
+    tail: int
+
+
+def lay_out(
+    context: WorkingContext,
+    scores: np.ndarray,
+    text: TreeText,
+    tokenizer: TextTokenizer,
+    *,
+    spare: int,
+    tail_slots: int,
+    trained_positions: int,
+    mode: PositionMode,
+) -> RawWindow:
+    """What :func:`assemble` puts before the question when no gist enters the window; arguments as there.
+
+    Args:
+        context: The working context; it has raw text.
+        scores: Focus score of each entry, shape [n].
+        text: How to read the tree.
+        tokenizer: The model's.
+        spare: Most slots that names and marks may take.
+        tail_slots: Slots of what follows.
+        trained_positions: Positions that the model was trained with.
+        mode: How positions are given.
+    """
+    pieces, _ = _raw_pieces(raw_runs(context, scores), text, tokenizer, tokenizer.encode(HEAD), spare)
+    positions, tail = _place(pieces, mode, tail_slots, trained_positions)
+    return RawWindow([token for piece in pieces for token in piece.decoration + piece.ids], positions, tail)
+
+
+def _place(pieces: list[_Piece], mode: PositionMode, tail_slots: int, trained_positions: int) -> tuple[IntArray, int]:
+    return plan_positions(
+        mode,
+        np.array([piece.start_token for piece in pieces]),
+        np.array([piece.end_token for piece in pieces]),
+        np.array([len(piece.decoration) + len(piece.ids) + (piece.embeddings is not None) for piece in pieces]),
+        tail_slots,
+        trained_positions,
     )
 
 

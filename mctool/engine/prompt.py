@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+import re
+from typing import Literal
+
+from mctool.core.config import AnswerStyle
 from mctool.nets.tokenizer import TextTokenizer
+
+Style = Literal["short", "long"]
+"""A name, a number, a few words; or whole sentences."""
 
 HEAD = "Text: "
 GAP = " ... "
-TAIL = "\nQuestion: {question}\nShort answer:"
+TAILS: dict[Style, str] = {
+    "short": "\nQuestion: {question}\nShort answer:",
+    "long": "\nQuestion: {question}\nAnswer:",
+}
+
+_ASKED = r"(?:please\s+|(?:can|could|would|will)\s+you\s+(?:please\s+)?)?"
+_EXPLAIN = re.compile(
+    rf"""
+      # At the start of a sentence.
+      (?:^|[.?!:;\n]) \W* {_ASKED} (?:
+        (?:explain|describe|summari[sz]e|outline|compare|discuss|list)\s | tell\s+(?:me|us)\s+(?:about|how|why)\b
+      )
+      # There, or after a comma.
+    | (?:^|[.?!:;\n,]) \W* (?:
+        why\b | how\s+(?:is|are|was|were|has|have|had|to|come)\b
+      | what\s+(?:happens|happened|(?:is|was)\s+happening|(?:will|would|can|could|may|might|did)\s+happen)\b
+      | what\s+(?:do|does|did)\s[^.?!]+(?<!\bto)\sdo
+          (?=\W*$ | [.?!,:;)] | \s+(?:about|after|at|before|for|if|in|next|on|then|there|to|when|while|with)\b)
+      | what\s+(?:is|are|was|were)\s+the\s+(?:differences?|purpose)\b
+      | what\s+(?:is|are)\s+\S+\s+for\b
+      )
+      # Anywhere: the order of words is that of a question.
+    | \b(?:how|why)\s+(?:do|does|did|can|could|should|would)\b
+    | \b(?:and|or|but)\s+(?:how|why)\W*$
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def style_of(question: str) -> Style:
+    """Whether a question asks for an explanation, or for a name, a number or a place."""
+    return "long" if _EXPLAIN.search(question) else "short"
+
+
+def chosen_style(question: str, style: AnswerStyle) -> Style:
+    """The style that a setting means for a question."""
+    return style_of(question) if style == "auto" else style
 
 
 def name_line(path: str) -> str:
@@ -14,6 +57,11 @@ def name_line(path: str) -> str:
     return f"[{path}]\n"
 
 
-def prompt_ids(tokenizer: TextTokenizer, question: str) -> tuple[list[int], list[int]]:
+def tail_ids(tokenizer: TextTokenizer, question: str, style: Style = "short") -> list[int]:
+    """Token ids of what stands after the history."""
+    return tokenizer.encode(TAILS[style].format(question=question))
+
+
+def prompt_ids(tokenizer: TextTokenizer, question: str, style: Style = "short") -> tuple[list[int], list[int]]:
     """Token ids before the history and after it."""
-    return tokenizer.encode(HEAD), tokenizer.encode(TAIL.format(question=question))
+    return tokenizer.encode(HEAD), tail_ids(tokenizer, question, style)

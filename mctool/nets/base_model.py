@@ -8,10 +8,13 @@ packed into one, and cuts attention at every jump.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -20,7 +23,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mctool.core.errors import MismatchError, MissingBackendError, ResourceError, UsageError
+from mctool.nets.adapter import merge_adapter
 from mctool.nets.checkpoint import read_tensors
+from mctool.nets.llama_decoder import KeyValues, LlamaDecoder, make_decoder
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.startup import gc_paused
 
@@ -44,10 +49,18 @@ class BaseModel:
         eos_ids: Token ids that end an answer.
     """
 
-    def __init__(self, name: str, model: Any, eos_ids: frozenset[int]) -> None:
-        """Wrap ``model``, a causal LM of transformers in evaluation mode; see :meth:`load`."""
+    def __init__(self, name: str, model: Any, eos_ids: frozenset[int], fast_steps: bool = True) -> None:
+        """Wrap a model; see :meth:`load`.
+
+        Args:
+            name: What records show.
+            model: A causal LM of transformers.
+            eos_ids: Token ids that end an answer.
+            fast_steps: Take single tokens through :mod:`mctool.nets.llama_decoder`, where it can, which rounds to fp16.
+        """
         config = model.config.get_text_config()
         self._model = model.eval().requires_grad_(False)
+        self._fast_steps = fast_steps
         self._table = model.get_input_embeddings()
         self.name = name
         self.eos_ids = eos_ids
@@ -59,18 +72,23 @@ class BaseModel:
         self.dtype: torch.dtype = self._table.weight.dtype
 
     @classmethod
-    def load(cls, files: ModelFiles, device: str = "auto", dtype: str = "auto") -> BaseModel:
+    def load(
+        cls, files: ModelFiles, device: str = "auto", dtype: str = "auto", adapter: Path | None = None
+    ) -> BaseModel:
         """Load a model.
 
         Args:
             files: From :func:`mctool.nets.model_store.resolve_model`.
             device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first of cuda, mps and cpu that is here.
-            dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto``: bfloat16 on cuda, else float32.
+            dtype: ``float32``, ``bfloat16`` or ``float16`` for everything, or ``auto``: bfloat16 on cuda and on CPUs
+                with instructions for it, else float32; and on CPUs single tokens with fp16 weights, see
+                :mod:`mctool.nets.llama_decoder`.
+            adapter: Folder of a LoRA adapter that is merged into the weights; None for the model as it is.
 
         Raises:
             MissingBackendError: The device is not on this machine.
             UsageError: There is no such device or dtype.
-            MismatchError: The files are broken, or the model is of a kind that cannot be used.
+            MismatchError: The files are broken, the model is of a kind that cannot be used, or the adapter is.
             ResourceError: Out of memory.
         """
         place = choose_device(device)
@@ -79,8 +97,8 @@ class BaseModel:
             from mctool.nets.hugging_face import make_model, read_config  # over a second of imports
 
             config = read_config(files.directory)
-            model = make_model(config, read_tensors(files, number_type), number_type).to(place)
-        return cls(files.name, model, _end_ids(files, config))
+            model = make_model(config, _read_weights(files, number_type, adapter), number_type).to(place)
+        return cls(files.name, model, end_ids(files, config), fast_steps=dtype == "auto")
 
     def embed(self, ids: Tensor | npt.ArrayLike) -> Float[Tensor, "n d"]:
         """Token embeddings as the model reads them.
@@ -115,11 +133,9 @@ class BaseModel:
 
     def prefill(self, embeddings: Float[Tensor, "n d"], positions: Tensor | npt.ArrayLike | None = None) -> Decoding:
         """Read a window and get ready to go on from its last slot; arguments as in :meth:`logits`."""
-        with torch.inference_mode():
-            place = self._positions(embeddings, positions)
-            return Decoding(
-                self, self._forward(embeddings, place, keep=1, cache=True), len(embeddings), int(place[-1]) + 1
-            )
+        decoding = Decoding(self)
+        decoding.read(embeddings, positions)
+        return decoding
 
     def log_likelihood(
         self,
@@ -137,25 +153,28 @@ class BaseModel:
         Returns:
             Nats, each at most 0, float32, shape [m].
         """
-        targets = torch.as_tensor(target_ids).to(torch.long)
-        if not len(targets):
-            raise ValueError("a continuation of no tokens has no likelihood")
+        targets = _targets(target_ids)
         place = self._positions(embeddings, positions)
         steps = torch.arange(1, len(targets), device=self.device)
         read = torch.cat([self._ready(embeddings), self.embed(targets[:-1])])
         output = self._forward(read, torch.cat([place, place[-1] + steps]), keep=len(targets))
-        log_probabilities = torch.log_softmax(output.logits[0].float(), dim=-1)
-        return log_probabilities.gather(1, targets.to(self.device)[:, None])[:, 0]
+        return _gather_log_likelihood(output.logits[0].float(), targets)
 
-    def _positions(self, embeddings: Tensor, positions: Tensor | npt.ArrayLike | None) -> Tensor:
-        """Positions on the device, shape [n], after a check of the shapes."""
+    @cached_property
+    def _decoder(self) -> LlamaDecoder | None:
+        """Takes single tokens in place of transformers, where it can; made at the first of them."""
+        with _out_of_memory():
+            return make_decoder(self._model) if self._fast_steps else None
+
+    def _positions(self, embeddings: Tensor, positions: Tensor | npt.ArrayLike | None, first: int = 0) -> Tensor:
+        """Positions on the device, shape [n], from ``first`` on if none are given, after a check of the shapes."""
         n_slots = len(embeddings)
         if embeddings.shape != (n_slots, self.d_model) or not n_slots:
             raise ValueError(
                 f"embeddings have shape {tuple(embeddings.shape)}; expected [n, {self.d_model}] with n >= 1"
             )
         if positions is None:
-            return torch.arange(n_slots, device=self.device)
+            return torch.arange(first, first + n_slots, device=self.device)
         place = torch.as_tensor(positions).to(self.device)
         if place.shape != (n_slots,):
             raise ValueError(f"positions have shape {tuple(place.shape)}; expected [{n_slots}]")
@@ -189,25 +208,92 @@ class Decoding:
 
     logits: Tensor
 
-    def __init__(self, base: BaseModel, output: Any, n_slots: int, next_position: int) -> None:
-        """Go on from a forward pass over ``n_slots`` slots; see :meth:`BaseModel.prefill`."""
+    def __init__(self, base: BaseModel) -> None:
+        """Nothing read so far; see :meth:`BaseModel.prefill`."""
         self._base = base
-        self._n_slots = n_slots
-        self._next_position = next_position
-        self._take(output)
+        self._past: Any = None  # KeyValues after a step of the base's decoder, else a cache of transformers
+        self._n_slots = 0
+        self._next_position = 0
 
     def step(self, token_id: int) -> None:
         """Append a token at the next position; ``logits`` are then those of the token after it."""
-        with torch.inference_mode():
-            embedding = self._base.embed([token_id])
-            position = torch.tensor([self._next_position], device=self._base.device)
-            self._take(self._base._forward(embedding, position, 1, cache=True, past=self._cache, n_past=self._n_slots))
-        self._n_slots += 1
-        self._next_position += 1
+        embedding = self._base.embed([token_id])
+        if self._base._decoder is None or not self._fast_step(embedding[0], self._base._decoder):
+            self.read(embedding)
 
-    def _take(self, output: Any) -> None:
-        self._cache = output.past_key_values
-        self.logits = output.logits[0, -1].float()
+    def read(self, embeddings: Float[Tensor, "n d"], positions: Tensor | npt.ArrayLike | None = None) -> None:
+        """Append slots; ``logits`` are then those of the token after the last of them.
+
+        Args:
+            embeddings: Shape [n, d], n >= 1.
+            positions: Rotary position of each slot, shape [n]; None goes on from the last one in steps of 1.
+        """
+        with torch.inference_mode():
+            place = self._base._positions(embeddings, positions, first=self._next_position)
+            output = self._forward(embeddings, place, 1, self._cache())
+        self._past = output.past_key_values
+        self._advance(output.logits[0, -1].float(), len(place), int(place[-1]) + 1)
+
+    def fork(self) -> Decoding:
+        """A copy that can go on on its own: a window that several questions share is read once."""
+        other = copy.copy(self)
+        with torch.inference_mode():
+            other._past = self._past.copy() if isinstance(self._past, KeyValues) else _copy_cache(self._past)
+        return other
+
+    def log_likelihood(self, target_ids: Tensor | npt.ArrayLike) -> Float[Tensor, " m"]:
+        """Log-likelihood of each token of a continuation; the decoding stays where it is.
+
+        Args:
+            target_ids: The continuation, shape [m], m >= 1.
+
+        Returns:
+            Nats, each at most 0, float32, shape [m].
+        """
+        targets = _targets(target_ids)
+        logits = self.logits[None]
+        if len(targets) > 1:
+            with torch.inference_mode():
+                read = self._base.embed(targets[:-1])
+                place = self._base._positions(read, None, first=self._next_position)
+                output = self._forward(read, place, len(read), _copy_cache(self._cache()))
+                logits = torch.cat([logits, output.logits[0].float()])
+        return _gather_log_likelihood(logits, targets)
+
+    def _fast_step(self, embedding: Tensor, decoder: LlamaDecoder) -> bool:
+        """Append one slot, shape [d], without transformers; False when that cannot be done."""
+        with torch.inference_mode():
+            if not isinstance(self._past, KeyValues):
+                self._past = KeyValues([(layer.keys, layer.values) for layer in self._past.layers])
+            logits = decoder.step(embedding, self._next_position, self._past)
+        if logits is None:
+            self._base._decoder = None  # a model beyond the range of fp16 stays beyond it
+            return False
+        self._advance(logits, 1, self._next_position + 1)
+        return True
+
+    def _cache(self) -> Any:
+        """What was read, as a cache of transformers; None for nothing."""
+        if not isinstance(self._past, KeyValues):
+            return self._past
+        from mctool.nets.hugging_face import make_cache
+
+        return make_cache(self._past.pairs(), self._base.dtype)
+
+    def _forward(self, embeddings: Tensor, positions: Tensor, keep: int, past: Any) -> Any:
+        """One pass of transformers over slots after those that were read; ``past`` may grow with it."""
+        return self._base._forward(embeddings, positions, keep, cache=True, past=past, n_past=self._n_slots)
+
+    def _advance(self, logits: Tensor, n_slots: int, next_position: int) -> None:
+        self.logits = logits
+        self._n_slots += n_slots
+        self._next_position = next_position
+
+
+def _copy_cache(cache: Any) -> Any:
+    from mctool.nets.hugging_face import copy_cache
+
+    return copy_cache(cache)
 
 
 def choose_device(name: str) -> torch.device:
@@ -237,19 +323,45 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number type that ``--dtype`` means.
+    """The number type that ``--dtype`` means; ``auto`` is the fastest one that costs no measurable likelihood.
 
     Raises:
         UsageError: There is none of that name.
     """
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        fast_half = device.type == "cuda" or (device.type == "cpu" and _multiplies_bfloat16())
+        return torch.bfloat16 if fast_half else torch.float32
     if name not in _DTYPES:
         raise UsageError(f"--dtype {name!r} is not one of auto, {', '.join(_DTYPES)}")
     return _DTYPES[name]
 
 
-def _end_ids(files: ModelFiles, config: Any) -> frozenset[int]:
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16; without them it is slower than float32."""
+    has_them = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # not public, so that it may go
+    return has_them is not None and bool(has_them())
+
+
+def _read_weights(files: ModelFiles, dtype: torch.dtype, adapter: Path | None) -> dict[str, Tensor]:
+    if adapter is None:
+        return read_tensors(files, dtype)
+    tensors = read_tensors(files, torch.float32)  # an update is small beside a weight: added before rounding
+    merge_adapter(tensors, adapter)
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _targets(target_ids: Tensor | npt.ArrayLike) -> Tensor:
+    targets = torch.as_tensor(target_ids).to(torch.long)
+    if not len(targets):
+        raise ValueError("a continuation of no tokens has no likelihood")
+    return targets
+
+
+def _gather_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.log_softmax(logits, dim=-1).gather(1, targets.to(logits.device)[:, None])[:, 0]
+
+
+def end_ids(files: ModelFiles, config: Any) -> frozenset[int]:
     """End-of-text ids from config.json and generation_config.json; either may name one, several or none."""
     ends = [config.get_text_config().eos_token_id]
     generation = files.directory / "generation_config.json"

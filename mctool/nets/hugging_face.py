@@ -6,14 +6,16 @@ transformers says nothing meanwhile, neither warnings nor progress bars: what ma
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, dtype, float32, inference_mode, int64, ones
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging
 
@@ -83,6 +85,24 @@ def make_model(config: PreTrainedConfig, tensors: dict[str, Tensor], dtype: dtyp
     if missing := sorted(loading["missing_keys"]):
         raise MismatchError(f"the weights lack {len(missing)} tensors, first {missing[0]}", "get the model again")
     return model
+
+
+def copy_cache(cache: Cache) -> Cache:
+    """What a model has read, to go on with on its own.
+
+    Plain layers replace their tensors when they grow, so that these can be shared; others may write into them.
+    """
+    other = copy(cache)
+    other.layers = [copy(layer) if type(layer) is DynamicLayer else deepcopy(layer) for layer in cache.layers]
+    return other
+
+
+def make_cache(pairs: Sequence[tuple[Tensor, Tensor]], dtype: dtype) -> Cache:
+    """A cache that holds copies of the keys and values of each layer, each of shape [1, heads, slots, head width]."""
+    cache = DynamicCache()
+    for i, (keys, values) in enumerate(pairs):
+        cache.update(keys.to(dtype), values.to(dtype), i)
+    return cache
 
 
 def make_encoder(directory: Path) -> PreTrainedModel:

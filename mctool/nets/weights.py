@@ -1,15 +1,14 @@
-"""The nets that belong to a base model: one folder a model, with a card (JSON) and weights (safetensors).
+"""The GistNet that belongs to a base model, with a card (JSON) and weights (safetensors).
 
-A folder ``<model>/`` holds ``gistnet.json``, and ``gistnet.safetensors`` once the net was trained; an untrained net is
-built from the base's embedding table instead, the same everywhere. Folders are looked for in the directory that the
-environment variable ``MCTOOL_WEIGHTS`` names, then in the package. No card for a model means: no gists for it.
+A model's folder (see :mod:`mctool.nets.weights_folder`) holds ``gistnet.json``, and ``gistnet.safetensors`` once the
+net was trained; an untrained net is built from the base's embedding table instead, the same everywhere. No card for a
+model means: no gists for it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-import mctool.weights
 from mctool.core.errors import MismatchError
 from mctool.nets.gistnet import GistNet, GistNetConfig
+from mctool.nets.weights_folder import find_card, net_mismatch, read_fields, write_fields, write_whole
 
-ENVIRONMENT_VARIABLE = "MCTOOL_WEIGHTS"
 CARD_FILE = "gistnet.json"
 WEIGHTS_FILE = "gistnet.safetensors"
 
@@ -132,15 +130,8 @@ def find_folder(model_name: str) -> Path | None:
     Raises:
         MismatchError: $MCTOOL_WEIGHTS names no directory.
     """
-    roots = [Path(mctool.weights.__path__[0])]
-    if named := os.environ.get(ENVIRONMENT_VARIABLE):
-        if not Path(named).is_dir():
-            raise MismatchError(
-                f"${ENVIRONMENT_VARIABLE} is {named}, which is no directory", "set it to one, or unset it"
-            )
-        roots.insert(0, Path(named))
-    folders = (root / _folder_name(model_name) for root in roots)
-    return next((folder for folder in folders if (folder / CARD_FILE).is_file()), None)
+    card = find_card(model_name, CARD_FILE)
+    return card.parent if card else None
 
 
 def read_card(folder: Path) -> GistNetCard:
@@ -150,7 +141,7 @@ def read_card(folder: Path) -> GistNetCard:
         MismatchError: The card is damaged, or was written by a version with other fields.
     """
     try:
-        return GistNetCard.from_json(json.loads((folder / CARD_FILE).read_text(encoding="utf-8")))
+        return GistNetCard.from_json(read_fields(folder / CARD_FILE))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise _mismatch(folder, f"{CARD_FILE} cannot be read ({error})") from error
 
@@ -166,12 +157,8 @@ def write_gistnet(folder: Path, net: GistNet, card: GistNetCard) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if card.trained_tokens:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-        _write_whole(folder / WEIGHTS_FILE, save(tensors))
-    _write_whole(folder / CARD_FILE, (json.dumps(card.to_json(), indent=2) + "\n").encode())
-
-
-def _folder_name(model_name: str) -> str:
-    return model_name.replace("/", "--")
+        write_whole(folder / WEIGHTS_FILE, save(tensors))
+    write_fields(folder / CARD_FILE, card.to_json())
 
 
 def _read_weights(folder: Path) -> bytes:
@@ -197,12 +184,4 @@ def _fingerprint(card: GistNetCard, weights: bytes) -> str:
 
 
 def _mismatch(folder: Path, reason: str) -> MismatchError:
-    return MismatchError(
-        f"GistNet in {folder}: {reason}", f"reinstall mctool, or let ${ENVIRONMENT_VARIABLE} name a directory that fits"
-    )
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    return net_mismatch("GistNet", folder, reason)

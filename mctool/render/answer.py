@@ -39,3 +39,8 @@ def render_citations(citations: Sequence[Citation], *, max_lines: int = MAX_LINE
             head.append(f"  worth {citation.delta_nats:.2f} nats", FAINT)
         parts += [head, Quote(citation.text, max_lines)]
     return Group(*parts) if parts else Group(Text("no citations", FAINT))
+
+
+def render_nearest(passages: Sequence[Citation]) -> Group:
+    """Draw what was found where it does not hold an answer; at least one passage."""
+    return Group(Text("Nearest passages:", FAINT), render_citations(passages))

@@ -51,6 +51,41 @@ def focus_tables(rows: Iterable[Row], sets: Iterable[Row]) -> list[Table]:
     return tables
 
 
+def answer_tables(rows: Iterable[Row], sets: Iterable[Row]) -> list[Table]:
+    """One table a set: how right the answers of each system are, what it refuses, and what it reads.
+
+    Args:
+        rows: Of ``mctool evaluate answers --json``, those of a set one after the other.
+        sets: Likewise.
+    """
+    known = {one["set"]: one for one in sets}
+    tables = []
+    for name, group in groupby(rows, key=lambda row: row["set"]):
+        of_set, facts = list(group), known[name]
+        title = (
+            f"{name}: {facts['answerable']} questions with an answer, {facts['adversarial']} adversarial and "
+            f"{facts['foreign']} foreign ones without, {facts['trees']} trees, "
+            f"{facts['tokens'] / facts['trees']:,.0f} tokens each"
+        )
+        is_code = any(row["lookup"] is not None for row in of_set)
+        columns = ["found", "named", "cited"] if is_code else ["F1", "EM"]
+        table = _table(title, ["system", *columns, "NLL", "refused", "false ref.", "tokens", "s"], 1)
+        for row in of_set:
+            shares = [_optional_share(row[key]) for key in ("lookup", "named", "cited_first")]
+            scores = [f"{_share(row[key])}{_plus_minus(row[f'{key}_se'])}" for key in ("f1", "em")]
+            table.add_row(
+                row["system"],
+                *(shares if is_code else scores),
+                f"{row['nll']:.2f}{_plus_minus(row['nll_se'], 2)}",
+                _refusals(row),
+                _share(row["false_refused"]),
+                f"{row['tokens_read']:,.0f}",
+                f"{row['first_token_s']:.2f}",
+            )
+        tables.append(table)
+    return tables
+
+
 def speed_table(rows: Iterable[Row]) -> Table:
     """All figures, each with its ratio to the baseline of its measure."""
     table = _table("speed", ["measure", "system", "value", "unit", "ratio", "to"], 2)
@@ -80,6 +115,21 @@ def substitution_tables(rows: Iterable[Row], content: Iterable[Row], harm: Itera
     for row in harm:
         harms.add_row(str(row["lod"]), str(row["n_blocks"]), _estimate(row["value"], row["se"]))
     return [variants, contents, harms]
+
+
+def _refusals(row: Row) -> str:
+    """Share of all, and of the adversarial and foreign questions apart where there are both."""
+    parts = [row["refused_adversarial"], row["refused_foreign"]]
+    apart = f" ({'/'.join(map(_share, parts))})" if None not in parts else ""
+    return f"{_optional_share(row['refused'])}{apart}"
+
+
+def _optional_share(value: float | None) -> str:
+    return "" if value is None else _share(value)
+
+
+def _plus_minus(se: float | None, digits: int = 3) -> str:
+    return "" if se is None else f"±{se:.{digits}f}".replace("±0.", "±.")
 
 
 def _share(value: float) -> str:

@@ -37,6 +37,7 @@ class Question:
         answer: What the record gives as the answer.
         alternatives: Other answers that are right.
         quoted: The place holds the answer word for word; otherwise it is what the answer can be concluded from.
+        def_start: Where the definition of the function begins whose body is asked for.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Question:
     answer: str = ""
     alternatives: tuple[str, ...] = ()
     quoted: bool = True
+    def_start: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def read_sample(record: dict[str, Any], path: Path) -> Sample:
                 answer=str(entry.get("answer", "")),
                 alternatives=alternatives,
                 quoted=quoted,
+                def_start=int(entry["def_start"]) - first if "def_start" in entry else None,
             )
         )
     documents = [SampleDocument(path, text[a:b]) for path, a, b in bounds]

@@ -3,6 +3,7 @@
 from mctool.tree.access import AccessCount
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistBuilder
+from mctool.tree.keys import KeyBuilder, TreeKeys, rekey_tree
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
 from mctool.tree.lexical import LexicalIndex, check_lexical
 from mctool.tree.rows import Document, DocumentMeta, Ingest
@@ -22,13 +23,16 @@ __all__ = [
     "Fingerprint",
     "GistBuilder",
     "Ingest",
+    "KeyBuilder",
     "Layout",
     "LexicalIndex",
     "TextSpan",
     "Tree",
+    "TreeKeys",
     "TreeWriter",
     "check_lexical",
     "find_tree",
     "open_writer",
+    "rekey_tree",
     "verify_tree",
 ]

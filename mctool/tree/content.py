@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -123,6 +124,15 @@ class SegmentContent:
             state.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
         state.update(self.text)
         return state.hexdigest()
+
+    def block_texts(self) -> list[str]:
+        """Text of each block."""
+        return split_text(self.text, [*self.byte_start.tolist(), len(self.text)])
+
+
+def split_text(text: bytes, bounds: Sequence[int]) -> list[str]:
+    """Texts between consecutive byte offsets into UTF-8 text; raises UnicodeDecodeError where it is no such text."""
+    return [text[start:end].decode() for start, end in pairwise(bounds)]
 
 
 class SegmentBuffer:

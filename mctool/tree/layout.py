@@ -18,6 +18,9 @@ CHAR_START = "char_start"
 LINE_START = "line_start"
 TEXT_ARRAYS = (TEXT, BYTE_START, CHAR_START, LINE_START)
 
+KEYS = "keys"
+KEY_SCALE = "scale"
+
 
 def lod_array(lod: int) -> str:
     """Name of the array of a level within its group: ``lod1`` of a segment, ``lod2`` and up of its parents."""
@@ -51,6 +54,11 @@ class Layout:
         return self.root / "segments"
 
     @property
+    def keys(self) -> Path:
+        """Directory of the lens keys, derived from the segments; the lock of the segments guards it too."""
+        return self.root / "keys"
+
+    @property
     def lexical(self) -> Path:
         """Directory of the lexical index, derived from the segments."""
         return self.root / "lexical"
@@ -78,15 +86,23 @@ class Layout:
         """Where a segment or a revision is written before it is renamed into place."""
         return self.segments / f".writing-{name}"
 
+    def segment_keys(self, name: str, encoder: str) -> Path:
+        """Directory of the keys of one segment, made by the key encoder with a fingerprint: a Zarr v3 group."""
+        return self.keys / f"{name}-{encoder[:12]}"
+
+    def unfinished_keys(self, name: str) -> Path:
+        """Where the keys of a segment are written before they are renamed into place."""
+        return self.keys / f".writing-{name}"
+
     @staticmethod
     def segment_name(number: int, digest: str) -> str:
         """Directory name of segment ``number`` whose content has the sha256 ``digest``."""
         return f"{number:06d}-{digest[:12]}"
 
     @staticmethod
-    def manifest(segment: Path) -> Path:
-        """Checksums of a sealed segment as it was first written; lets a later ingest adopt it."""
-        return segment / "manifest.json"
+    def manifest(group: Path) -> Path:
+        """Checksums of a sealed segment, or of its keys, as first written; lets a later ingest adopt it."""
+        return group / "manifest.json"
 
 
 def find_tree(start: Path) -> Path | None:

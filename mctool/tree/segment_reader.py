@@ -15,7 +15,7 @@ import zarr
 from mctool.core.blocks import nodes_in_segment
 from mctool.core.errors import TreeDamagedError
 from mctool.tree import layout as names
-from mctool.tree.content import IdArray, IntArray
+from mctool.tree.content import IdArray, IntArray, split_text
 from mctool.tree.failures import REINGEST, read_failures
 from mctool.tree.gists import GistArray
 from mctool.tree.layout import Layout
@@ -73,6 +73,12 @@ class SegmentReader:
         """UTF-8 text of the blocks [first, end)."""
         bounds = self.byte_bounds()
         return self._read(names.TEXT, slice(int(bounds[first]), int(bounds[end]))).tobytes()
+
+    def block_texts(self) -> list[str]:
+        """Text of each block."""
+        bounds = self.byte_bounds().tolist()
+        with read_failures(self._directory / names.TEXT):
+            return split_text(self.text(0, len(bounds) - 1), bounds)
 
     def byte_bounds(self) -> IntArray:
         """Where the text of each block begins, and where the last ends, shape [n_blocks + 1]."""

@@ -22,7 +22,8 @@ from mctool.tree.content import IdArray, IntArray
 from mctool.tree.failures import REINGEST
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray
-from mctool.tree.layout import Layout
+from mctool.tree.keys import TreeKeys
+from mctool.tree.layout import KEYS, Layout
 from mctool.tree.locks import ReaderLock
 from mctool.tree.rows import Document, Ingest
 from mctool.tree.segment_reader import SegmentReader, check_files
@@ -131,22 +132,18 @@ class Tree:
 
     def bytes_on_disk(self) -> int:
         """Bytes of all files of the tree, the lexical index included."""
-        total = 0
-        for path in self.path.rglob("*"):
-            try:
-                total += path.stat().st_size if path.is_file() else 0
-            except FileNotFoundError:  # a writer's temporary file
-                continue
-        return total
+        return _bytes_below(self.path)
 
     def bytes_by_array(self) -> dict[str, int]:
-        """Stored bytes of each array over all segments: ``{"lod0": 812345, "text": ..., "lod2": ...}``."""
+        """Stored bytes of each array over all segments: ``{"lod0": 812345, "text": ..., "lod2": ..., "keys": ...}``."""
         sizes: dict[str, int] = {}
         for segment in self._segments.values():
             for path, (size, _) in segment.files.items():
                 array = Path(path).parts[1 if path.startswith("parents-") else 0]
                 sizes[array] = sizes.get(array, 0) + size
         sizes.pop("zarr.json", None)
+        if self.layout.keys.is_dir():
+            sizes[KEYS] = _bytes_below(self.layout.keys)
         return sizes
 
     def tokens(self, blocks: IntArray) -> tuple[IdArray, IntArray]:
@@ -197,6 +194,14 @@ class Tree:
                 raise ValueError(f"LOD{lod} nodes {index[where][missing][:5].tolist()} are not in the tree")
             gists[where] = self._reader(number).gists(lod, rows)
         return gists
+
+    def keys(self, encoder: str) -> TreeKeys | None:
+        """The lens keys of all live blocks; None when not all have them.
+
+        Args:
+            encoder: Fingerprint of the key encoder that is in use.
+        """
+        return TreeKeys.find(self.layout, self.timeline, list(self._segments.values()), encoder)
 
     def text(self, first_block: int, end_block: int) -> str:
         """Exact text of the run of blocks [first_block, end_block) within one live document.
@@ -311,6 +316,16 @@ class Tree:
                 f"{self.layout.catalog} lists documents in a segment {number} that it lacks", REINGEST
             )
         return SegmentReader(self.layout, self._segments[number])
+
+
+def _bytes_below(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # a writer's temporary file
+            continue
+    return total
 
 
 def _by_segment(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:

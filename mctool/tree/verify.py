@@ -22,6 +22,7 @@ from mctool.tree.catalog import Snapshot, open_reader, read_stored_documents, sn
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures
 from mctool.tree.fingerprint import Fingerprint
+from mctool.tree.keys import KeyManifest
 from mctool.tree.layout import Layout
 from mctool.tree.locks import ReaderLock
 from mctool.tree.rows import Document, Segment, StoredDocument
@@ -63,6 +64,8 @@ def verify_tree(path: Path) -> list[Damage]:
         found += _check_documents(snapshot, stored)
         for segment in snapshot.segments:
             found += _SegmentCheck(layout, segment, snapshot.fingerprint, [s.document for s in stored]).run()
+            for directory in sorted(layout.keys.glob(f"{segment.name}-*")):
+                found += _check_keys(directory, segment)
         return found
     finally:
         lock.release()
@@ -95,6 +98,36 @@ def _check_documents(snapshot: Snapshot, stored: list[StoredDocument]) -> Iterat
         expected = _next_block(free, document.end_block)
     if expected is not None:
         yield Damage("blocks belong to no document", "catalog.sqlite", (expected, free[-1][1]))
+
+
+def _check_keys(directory: Path, segment: Segment) -> Iterator[Damage]:
+    """The lens keys of a segment must be as they were written; that there are none is no damage."""
+    first = segment.number * SEGMENT_BLOCKS
+
+    def damage(what: str, path: str) -> Damage:
+        place = f"{directory.parent.name}/{directory.name}/{path}"
+        return Damage(f"{what}; `mctool ingest --rekey` makes it anew", place, (first, first + segment.n_blocks))
+
+    manifest = KeyManifest.read(directory)
+    if manifest is None or manifest.n_blocks != segment.n_blocks or not manifest.files:
+        yield damage("does not say what keys there are", Layout.manifest(directory).name)
+        return
+    faults = {path: _file_fault(directory, path, expected) for path, expected in manifest.files.items()}
+    yield from (damage(what, path) for path, what in faults.items() if what is not None)
+
+
+def _file_fault(directory: Path, path: str, expected: tuple[int, str]) -> str | None:
+    """What is wrong with a file, in words; None when it is as it was written."""
+    try:
+        with read_failures(directory / path):
+            found = checksum_files(directory, [path])[path]
+    except TreeDamagedError as error:
+        return error.message
+    if found == expected:
+        return None
+    return (
+        f"has {found[0]} bytes, not {expected[0]}" if found[0] != expected[0] else "has another sha256 than it should"
+    )
 
 
 def _counts_agree(document: Document) -> bool:
@@ -148,18 +181,10 @@ class _SegmentCheck:
 
     def _files(self) -> Iterator[Damage]:
         for path, expected in self._segment.files.items():
-            try:
-                with read_failures(self._directory / path):
-                    found = checksum_files(self._directory, [path])[path]
-            except TreeDamagedError as error:
-                what = error.message
-            else:
-                if found == expected:
-                    continue
-                size = f"has {found[0]} bytes, not {expected[0]}"
-                what = size if found[0] != expected[0] else "has another sha256 than the catalog says"
-            self._bad.add(path)
-            yield self._damage(what, path)
+            what = _file_fault(self._directory, path, expected)
+            if what is not None:
+                self._bad.add(path)
+                yield self._damage(what, path)
 
     def _expected_arrays(self) -> Iterator[tuple[str, tuple[int, ...] | None, type]]:
         n_blocks = self._segment.n_blocks

@@ -22,6 +22,7 @@ from mctool.tree.catalog import CatalogWriter
 from mctool.tree.content import IdArray, IntArray, SegmentBuffer, SegmentContent, cut_blocks
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray, GistBuilder, build_leaves, build_parents
+from mctool.tree.keys import KeyBuilder, has_whole_keys, make_keys, remove_key_leftovers
 from mctool.tree.layout import Layout
 from mctool.tree.lexical import LexicalWriter
 from mctool.tree.locks import no_readers
@@ -33,13 +34,19 @@ Progress = Callable[[int], None]
 """Told the number of blocks that are done so far, out of those that were added."""
 
 
-def open_writer(path: Path, builder: GistBuilder | None = None, progress: Progress | None = None) -> TreeWriter:
+def open_writer(
+    path: Path,
+    builder: GistBuilder | None = None,
+    progress: Progress | None = None,
+    key_builder: KeyBuilder | None = None,
+) -> TreeWriter:
     """Take the write lock of the tree at ``path``; use it in a ``with`` block.
 
     Args:
         path: Directory of the tree.
         builder: Builds gists; None exactly when the tree was made without.
-        progress: Called as blocks get their gists.
+        progress: Called as blocks get their gists and their keys.
+        key_builder: Makes the lens keys of what is added; None for none.
 
     Raises:
         TreeNotFoundError: There is no tree.
@@ -55,7 +62,7 @@ def open_writer(path: Path, builder: GistBuilder | None = None, progress: Progre
         has = f"gists of {fingerprint.gistnet}" if fingerprint.has_gists else "no gists"
         given = "no GistNet" if builder is None else "a GistNet"
         raise MismatchError(f"{path} holds {has}, but {given} is in use", "ingest the sources into a new tree")
-    return TreeWriter(layout, catalog, builder, progress)
+    return TreeWriter(layout, catalog, builder, progress, key_builder)
 
 
 class TreeWriter:
@@ -65,22 +72,32 @@ class TreeWriter:
         documents: Live documents before this ingest, in timeline order.
         added: Documents added so far.
         resumed_blocks: Blocks adopted from an interrupted ingest.
+        keyed_blocks: Blocks that got lens keys.
         gist_seconds: Time spent in the builder.
+        key_seconds: Time spent on lens keys.
         write_seconds: Time spent on writing, checksums and the commit.
     """
 
     def __init__(
-        self, layout: Layout, catalog: CatalogWriter, builder: GistBuilder | None, progress: Progress | None
+        self,
+        layout: Layout,
+        catalog: CatalogWriter,
+        builder: GistBuilder | None,
+        progress: Progress | None,
+        key_builder: KeyBuilder | None,
     ) -> None:
         self.layout = layout
         self.fingerprint: Fingerprint = catalog.snapshot.fingerprint
         self.documents: list[Document] = catalog.snapshot.documents
         self.added: list[Document] = []
         self.resumed_blocks = 0
+        self.keyed_blocks = 0
         self.gist_seconds = 0.0
+        self.key_seconds = 0.0
         self.write_seconds = 0.0
         self._catalog = catalog
         self._builder = builder
+        self._key_builder = key_builder
         self._progress = progress
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
@@ -90,7 +107,7 @@ class TreeWriter:
         self._sealed: list[Segment] = []
         self._next_number = max((segment.number for segment in catalog.snapshot.segments), default=-1) + 1
         self._buffer = SegmentBuffer()
-        self._done_blocks = 0
+        self._done_steps = 0
         self._lexical = LexicalWriter(layout, catalog.snapshot.generation, self.documents)
         self._open = True
         self._intact = True
@@ -245,9 +262,22 @@ class TreeWriter:
         else:
             self.resumed_blocks += segment.n_blocks
             self._count_blocks(segment.n_blocks)
+        if self._key_builder is not None:
+            self._make_keys(segment, content, self._key_builder)
         self._sealed.append(segment)
         self._next_number += 1
         self._buffer = SegmentBuffer()
+
+    def _make_keys(self, segment: Segment, content: SegmentContent, builder: KeyBuilder) -> None:
+        """Make the lens keys of a sealed segment, unless an interrupted ingest has."""
+        encoder = builder.fingerprint  # may load a net, which is not what is timed here
+        start = time.perf_counter()
+        if has_whole_keys(self.layout, segment, encoder):
+            self._count_blocks(segment.n_blocks)
+        else:
+            make_keys(self.layout, segment, builder, content.block_texts(), content.char_start, self._count_blocks)
+            self.keyed_blocks += segment.n_blocks
+        self.key_seconds += time.perf_counter() - start
 
     def _gists(self, content: SegmentContent) -> dict[int, GistArray]:
         if self._builder is None:
@@ -285,11 +315,14 @@ class TreeWriter:
         with suppress(OSError), no_readers(self.layout.segments) as alone:
             if alone:
                 remove_leftovers(self.layout, list(current.values()))
+                encoder = self._key_builder.fingerprint if self._key_builder is not None and self._sealed else None
+                remove_key_leftovers(self.layout, list(current.values()), encoder)
 
     def _count_blocks(self, n_blocks: int) -> None:
-        self._done_blocks += n_blocks
+        """Count blocks that have got their gists, or their keys; one is done when it has both."""
+        self._done_steps += n_blocks
         if self._progress is not None:
-            self._progress(self._done_blocks)
+            self._progress(self._done_steps if self._key_builder is None else self._done_steps // 2)
 
     def _require_open(self) -> None:
         if not self._open or not self._intact:

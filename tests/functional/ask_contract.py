@@ -28,21 +28,20 @@ def assert_refused(done, code, *told):
 
 
 WHOLE, REAL, TEXT = int, float, str
+CITATION = {
+    "path": TEXT,
+    "start_line": WHOLE,
+    "end_line": WHOLE,
+    "start_char": WHOLE,
+    "end_char": WHOLE,
+    "text": TEXT,
+    "delta_nats": (float, type(None)),
+}
 CONTRACT = {
     "question": TEXT,
     "answer": TEXT,
     "supported": bool,
-    "citations": [
-        {
-            "path": TEXT,
-            "start_line": WHOLE,
-            "end_line": WHOLE,
-            "start_char": WHOLE,
-            "end_char": WHOLE,
-            "text": TEXT,
-            "delta_nats": (float, type(None)),
-        }
-    ],
+    "citations": [CITATION],
     "focus": {
         "w_max": WHOLE,
         "cost": WHOLE,
@@ -67,6 +66,10 @@ CONTRACT = {
     "usage": {"prompt_tokens": WHOLE, "window_slots": WHOLE, "completion_tokens": WHOLE},
     "seconds": dict.fromkeys(("load", "lens", "focus", "prefill", "decode", "first_token", "total"), REAL),
     "peak_rss_mb": REAL,
+    "style": TEXT,
+    "lora": (str, type(None)),
+    "support": (float, type(None)),
+    "nearest": [CITATION],
 }
 
 
@@ -103,7 +106,9 @@ def assert_sound(result):
         assert step["cost"] <= focus["w_max"]
         assert 0 < step["swap_rate"] <= 1
     assert usage["window_slots"] <= usage["prompt_tokens"] <= focus["w_max"]
-    for citation in result["citations"]:
+    assert not result["citations" if not result["supported"] else "nearest"]
+    assert result["style"] in ("short", "long")
+    for citation in result["citations"] + result["nearest"]:
         assert_right(citation, focus["entries"])
 
 

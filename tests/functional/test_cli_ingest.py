@@ -50,15 +50,16 @@ class TestReport:
         report = run_cli("ingest", "docs", "--json").json
         assert list(report) == [
             "tree", "model", "documents", "tokens", "tokens_added", "blocks", "nodes", "bytes_on_disk", "seconds",
-            "tokens_per_second", "peak_rss_mb",
+            "tokens_per_second", "peak_rss_mb", "keyed_blocks",
         ]  # fmt: skip
         assert list(report["documents"]) == ["added", "updated", "unchanged", "retired", "skipped"]
-        assert list(report["seconds"]) == ["read", "tokenize", "gist", "write", "total"]
+        assert list(report["seconds"]) == ["read", "tokenize", "gist", "keys", "write", "total"]
         assert report["tree"] == str(project / ".mctool")
         assert report["model"] == "tiny-llama"
         assert report["tokens"] == report["tokens_added"] > 500
         assert report["nodes"] == {"lod1": report["blocks"], "lod2": 1, "lod3": 1, "lod4": 1}
         assert report["bytes_on_disk"] > 0
+        assert (report["keyed_blocks"], report["seconds"].pop("keys")) == (0, 0.0)  # there is no key encoder
         assert all(report["seconds"][part] > 0 for part in report["seconds"])
         assert report["tokens_per_second"] > 0
         assert report["peak_rss_mb"] > 1

@@ -37,6 +37,44 @@ def test_focus_for_people(data, run_cli):
     assert not done.err
 
 
+ROW_FIELDS = {
+    "system", "f1", "em", "nll", "refused", "false_refused", "tokens_read", "first_token_s", "n", "set", "adapter",
+}  # fmt: skip
+
+
+@pytest.fixture
+def answered(data):
+    """The facts with answers, and a question that none of them answers."""
+    records = [json.loads(line) for line in data.read_text().splitlines()]
+    for record in records:
+        (question,) = record["questions"]
+        question["answer"] = record["text"][question["start"] : question["end"]]
+    records[0]["unanswerable"] = ["Where is Gryzwald?"]
+    data.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return data
+
+
+def test_answers(answered, run_cli):
+    arguments = ("evaluate", "answers", "--data", answered, "--no-minilm", "--max-new-tokens", 4, "--questions", 2)
+    done = run_cli(*arguments, "--system", "ask", "--system", "oracle", "--details", "details.jsonl", "--json")
+    assert done.code == 0, done.err
+    assert set(done.json) == {"rows", "sets", "model", "adapter"}
+    ask, oracle = done.json["rows"]
+    assert set(ask) > ROW_FIELDS
+    assert (ask["system"], ask["set"], ask["n"], ask["refused"]) == ("ask (no adapter)", "facts", 2, 1.0)
+    assert (oracle["system"], oracle["refused"]) == ("oracle (no adapter)", None)
+    assert "there is no adapter for" in done.err
+    assert len((answered.parent / "details.jsonl").read_text().splitlines()) == 3 + 2
+
+
+def test_answers_for_people(answered, run_cli):
+    done = run_cli("evaluate", "answers", "--data", answered, "--system", "no text", "--max-new-tokens", 2, "--quiet")
+    assert done.code == 0, done.err
+    assert done.out.startswith("facts: 3 questions with an answer, 1 adversarial and 0 foreign ones without, 1 trees")
+    assert "no text (no adapter)" in done.out
+    assert not done.err
+
+
 def test_several_files_after_data(data, run_cli):
     done = run_cli("evaluate", "focus", "--data", data, data, "--no-minilm", "--json", "-q")
     assert done.json["sets"][0]["questions"] == 6
@@ -61,6 +99,12 @@ def test_speed_of_help(project, run_cli):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (["answers", "--split", "test"], 2, "--split test is not one of dev, train, all"),
+        (["answers", "--system", "magic"], 2, "--system magic fits no system"),
+        (["answers", "--adapter", ".", "--no-lora"], 2, "--adapter and --no-lora exclude each other"),
+        (["answers", "--adapter", "missing"], 5, "card.json cannot be read"),
+        (["answers", "--max-new-tokens", "0"], 2, "--max-new-tokens 0 is not positive"),
+        (["answers", "--details", "missing/d.jsonl"], 9, "cannot write --details"),
         (["focus", "--questions", "0"], 2, "--questions 0 is not positive"),
         (["focus", "--seed", "-1"], 2, "--seed -1 is negative"),
         (["focus", "--data", "missing.jsonl"], 6, "missing.jsonl"),

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mctool.app.evaluate.sets import Listener, chosen_sets, load_minilm
 from mctool.app.evaluate.signals import Signal, TreeBlocks, make_signals
-from mctool.app.evaluate.standard_library import SET_NAME, lookups
+from mctool.app.key_nets import KeyNets
+from mctool.app.lenses import Lenses
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
 from mctool.core.records import Record
 from mctool.core.timeline import IntArray
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources.corpus import Pack, Question, Sample, pack, read_sets
+from mctool.sources.corpus import Pack, Question, Sample, pack
 from mctool.training.packed_tree import answer_blocks, packed_tree
-
-if TYPE_CHECKING:
-    from mctool.nets.minilm import MiniLM
 
 BUDGETS = (128, 256, 512, 1024, 2048)
 
@@ -115,14 +113,6 @@ class _Tally:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Who is told of the progress: questions done and in all, and a line when something slow begins."""
-
-    progress: Callable[[int, int], None] = lambda _done, _known: None
-    report: Callable[[str], None] = lambda _line: None
-
-
 def evaluate_focus(config: FocusEvaluationConfig, listener: Listener | None = None) -> FocusEvaluation:
     """Measure recall of located answers.
 
@@ -144,9 +134,10 @@ class _Run:
     def __init__(self, config: FocusEvaluationConfig, listener: Listener) -> None:
         self._config = config
         self._listener = listener
-        self._sets = _chosen(read_sets(config.data) if config.data else {SET_NAME: lookups()}, config.sets)
+        self._sets = chosen_sets(config.data, config.sets)
         self._tokenizer = TextTokenizer.load(resolve_model(config.model, report=listener.report))
-        self._minilm = _load_minilm() if config.minilm else None
+        self._minilm = load_minilm() if config.minilm else None
+        self._key_nets = KeyNets.find("auto")
         self._done = 0
 
     def run(self) -> FocusEvaluation:
@@ -184,9 +175,10 @@ class _Run:
     def _measure(self, one: Pack, tallies: dict[tuple[str, int], _Tally]) -> None:
         """Ask all signals all questions about one tree."""
         config = self._config
-        with packed_tree(one, config.model, self._tokenizer) as tree:
+        with packed_tree(one, config.model, self._tokenizer, self._key_nets) as tree:
             answers = [answer_blocks(tree, question) for question in one.questions]
-            for signal in make_signals(TreeBlocks.of(tree), config.seed, self._minilm):
+            lenses = Lenses(tree, self._key_nets, self._listener.report)
+            for signal in make_signals(TreeBlocks.of(tree), config.seed, self._minilm, lenses):
                 for question, answer in zip(one.questions, answers, strict=True):
                     _ask(signal, question, answer, config.budgets, tallies)
         self._done += len(one.questions)
@@ -213,21 +205,3 @@ def _ask(
         tally.found.append(bool(seen.any() if question.any_block else seen.all()))
         tally.reciprocal_ranks.append(1 / (1 + first))
         tally.seconds.append(seconds)
-
-
-def _chosen(sets: dict[str, list[Sample]], wanted: tuple[str, ...]) -> dict[str, list[Sample]]:
-    chosen = {
-        name: samples
-        for name, samples in sets.items()
-        if not wanted or any(part.lower() in name.lower() for part in wanted)
-    }
-    if not chosen:
-        raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets) or 'none'}")
-    return chosen
-
-
-def _load_minilm() -> MiniLM | None:
-    from mctool.nets.minilm import MiniLM, find_minilm
-
-    directory = find_minilm()
-    return MiniLM(directory) if directory else None

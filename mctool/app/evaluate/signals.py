@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mctool.app.lenses import Lenses
 from mctool.core.config import FocusConfig
 from mctool.core.timeline import IntArray, Timeline
 from mctool.engine.refocus import entry_budget, initial_context, refocus
@@ -79,17 +80,22 @@ class TreeBlocks:
 
 
 class LensSignal:
-    """mctool itself: the lexical lens, and the refocus loop with room for the largest budget."""
+    """A lens of mctool, and the refocus loop with room for the largest budget.
 
-    name = "mctool lexical"
+    Args:
+        name: What rows show.
+        timeline: The live timeline.
+        lens: Gives the lens for a question.
+    """
 
-    def __init__(self, blocks: TreeBlocks) -> None:
-        self._timeline = blocks.tree.timeline
-        self._index = LexicalIndex.open(blocks.tree)
+    def __init__(self, name: str, timeline: Timeline, lens: Callable[[str], UtilityLens]) -> None:
+        self.name = name
+        self._timeline = timeline
+        self._lens = lens
 
     def rank(self, question: str) -> Ranking:
-        """Look the question's terms up and score all blocks."""
-        return _LensRanking(self._timeline, lexical_lens(self._timeline, self._index.hits(question)))
+        """Score all blocks."""
+        return _LensRanking(self._timeline, self._lens(question))
 
 
 @dataclass(frozen=True)
@@ -177,15 +183,26 @@ def fuse(*rankings: FloatArray) -> FloatArray:
     return total
 
 
-def make_signals(blocks: TreeBlocks, seed: int, minilm: MiniLM | None) -> Iterator[Signal]:
+def lens_signals(tree: Tree, lenses: Lenses) -> Iterator[Signal]:
+    """The lenses of mctool, the default first; without lens keys only the lexical one."""
+    timeline, index = tree.timeline, LexicalIndex.open(tree)
+    if lenses.has_keys:
+        yield LensSignal("mctool hybrid", timeline, lambda text: lenses.choose("hybrid", text, index.hits(text)))
+    yield LensSignal("mctool lexical", timeline, lambda text: lexical_lens(timeline, index.hits(text)))
+    if lenses.has_keys:
+        yield LensSignal("keys", timeline, lenses.keys_alone)
+
+
+def make_signals(blocks: TreeBlocks, seed: int, minilm: MiniLM | None, lenses: Lenses) -> Iterator[Signal]:
     """All signals for a tree, mctool's first.
 
     Args:
         blocks: The blocks of the tree.
         seed: Seed of the random order.
         minilm: The encoder of texts; None leaves out what needs it.
+        lenses: The lenses of the tree.
     """
-    yield LensSignal(blocks)
+    yield from lens_signals(blocks.tree, lenses)
     chunks, lengths = blocks.chunks(), blocks.lengths
     singles = [np.array([rank]) for rank in range(len(lengths))]
     texts = ["".join(blocks.texts[rank] for rank in chunk.tolist()) for chunk in chunks]

@@ -108,9 +108,10 @@ _ASK_MEASURES = (
 
 
 def measure_decode(text: str, files: ModelFiles, device: str, dtype: str, report: Report) -> Iterator[SpeedRow]:
-    """Tokens generated per second after one window, beside ``generate`` of transformers with the same weights.
+    """Tokens read and generated per second, beside ``generate`` of transformers in the type that is usual there.
 
-    Reading the window is left out on both sides: what counts is the time of the tokens after the first.
+    That is float32 on the CPU. Reading the window is left out of decoding on both sides: what counts there is the time
+    of the tokens after the first.
 
     Raises:
         UsageError: The text is shorter than a window.
@@ -120,19 +121,19 @@ def measure_decode(text: str, files: ModelFiles, device: str, dtype: str, report
     if len(ids) < WINDOW_TOKENS:
         raise UsageError(f"the text has {len(ids)} tokens, a window {WINDOW_TOKENS}", "give a longer text")
     place = choose_device(device)
-    number_type = choose_dtype(dtype, place)
+    number_type = choose_dtype("float32" if place.type == "cpu" else dtype, place)
     network = make_model(read_config(files.directory), read_tensors(files, number_type), number_type).to(place)
-    model = BaseModel(files.name, network, frozenset())
-    embeddings = model.embed(ids)
+    reference = BaseModel(files.name, network, frozenset())
+    model = BaseModel.load(files, device, dtype)
 
     def own(n_tokens: int) -> None:
-        decoding = model.prefill(embeddings)
+        decoding = model.prefill(model.embed(ids))
         for _ in range(n_tokens - 1):
             decoding.step(int(decoding.logits.argmax()))
         int(decoding.logits.argmax())
 
     def plain(n_tokens: int) -> None:
-        generate(network, embeddings, n_tokens)
+        generate(network, reference.embed(ids), n_tokens)
 
     own(2)
     plain(2)

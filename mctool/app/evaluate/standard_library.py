@@ -1,6 +1,7 @@
 """Texts and questions that every machine has: the source code of Python's standard library.
 
-A question is the first sentence of a function's docstring, which is deleted from the text; the answer is the body.
+A question is the first sentence of a function's docstring, which is deleted from the text; the place of the answer is
+the body, the answer the name of the function as ``json/decoder.py:JSONDecoder.decode``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MODULES = (
 MIN_WORDS, MAX_WORDS = 5, 35
 MIN_LINES, MAX_LINES = 4, 150
 
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
 
@@ -81,7 +83,9 @@ def lookups() -> list[Sample]:
 class _Lookup:
     """A function that can be asked for; all places in characters of the original text."""
 
+    name: str
     sentence: str
+    start: int
     docstring: tuple[int, int]
     body: tuple[int, int]
 
@@ -97,7 +101,13 @@ def _strip(document: SampleDocument, number: int) -> tuple[SampleDocument, list[
 
     bounds = [0, *(place for cut in cuts for place in cut), len(document.text)]
     kept = "".join(document.text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
-    questions = [Question(f.sentence, number, moved(f.body[0]), moved(f.body[1]), any_block=True) for f in found]
+    questions = [
+        Question(
+            f.sentence, number, moved(f.body[0]), moved(f.body[1]), any_block=True,
+            answer=f"{document.path}:{f.name}", def_start=moved(f.start),
+        )
+        for f in found
+    ]  # fmt: skip
     return SampleDocument(document.path, kept), questions
 
 
@@ -108,8 +118,8 @@ def _lookups_in(text: str) -> Iterator[_Lookup]:
     def place(line: int, byte: int) -> int:
         return line_starts[line - 1] + len(lines[line - 1].encode()[:byte].decode())
 
-    for node in ast.walk(ast.parse(text)):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
+    for name, node in _functions(ast.parse(text)):
+        if len(node.body) < 2:
             continue
         sentence = first_sentence(ast.get_docstring(node) or "")
         first, second, last = node.body[0], node.body[1], node.body[-1]
@@ -118,10 +128,21 @@ def _lookups_in(text: str) -> Iterator[_Lookup]:
             continue
         if MIN_WORDS <= len(sentence.split()) <= MAX_WORDS and MIN_LINES <= n_lines <= MAX_LINES:
             yield _Lookup(
+                name,
                 sentence,
+                place(node.lineno, node.col_offset),
                 (place(first.lineno, first.col_offset), place(first.end_lineno or 0, first.end_col_offset or 0)),
                 (place(second.lineno, second.col_offset), place(last.end_lineno or 0, last.end_col_offset or 0)),
             )
+
+
+def _functions(node: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """All functions with their names as in ``Class.method``."""
+    for child in ast.iter_child_nodes(node):
+        name = f"{owner}{child.name}" if isinstance(child, _NAMED) else ""
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield name, child
+        yield from _functions(child, f"{name}." if name else owner)
 
 
 def first_sentence(docstring: str) -> str:

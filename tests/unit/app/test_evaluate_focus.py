@@ -3,9 +3,11 @@ import random
 
 import numpy as np
 import pytest
+from tiny_keys import write_tiny_key_encoder
 
 from mctool.app.evaluate import focus as focus_module
-from mctool.app.evaluate.focus import FocusEvaluationConfig, Listener, evaluate_focus
+from mctool.app.evaluate.focus import FocusEvaluationConfig, evaluate_focus
+from mctool.app.evaluate.sets import Listener
 from mctool.app.evaluate.signals import OrderRanking, fuse
 from mctool.core.errors import UsageError
 
@@ -30,6 +32,15 @@ def data(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def nets(tmp_path, monkeypatch):
+    """A directory of nets without a key encoder."""
+    root = tmp_path / "nets"
+    root.mkdir()
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(root))
+    return root
+
+
 def config(data, tiny_model_dir, **changes):
     fields = {"data": (data,), "model": str(tiny_model_dir), "minilm": False, "budgets": (64, 256), "questions": 30}
     return FocusEvaluationConfig(**(fields | changes))
@@ -48,6 +59,18 @@ def test_lexical_signals_find_named_facts_and_random_does_not(data, tiny_model_d
     assert best.mrr > rows["random", 256].mrr
     assert best.recall >= rows["mctool lexical", 64].recall
     assert rows["chunks bm25", 64].recall == 0  # a chunk of 128 tokens does not fit
+
+
+def test_with_a_key_encoder_there_are_rows_for_the_hybrid_lens_and_for_keys_alone(data, tiny_model_dir, nets):
+    write_tiny_key_encoder(nets)
+    told = []
+    result = evaluate_focus(config(data, tiny_model_dir, questions=10), Listener(report=told.append))
+    rows = {(row.signal, row.budget): row for row in result.rows}
+    names = list(dict.fromkeys(signal for signal, _ in rows))
+    assert names[:4] == ["mctool hybrid", "mctool lexical", "keys", "chunks bm25"]
+    assert rows["mctool hybrid", 256].mrr > rows["random", 256].mrr
+    assert rows["mctool hybrid", 256].mrr != rows["mctool lexical", 256].mrr != rows["keys", 256].mrr
+    assert not any("rekey" in line for line in told)
 
 
 def test_the_same_seed_gives_the_same_recall(data, tiny_model_dir):
@@ -92,7 +115,7 @@ class Encoder:
 
 
 def test_an_encoder_adds_its_own_signal_and_the_fusion(data, tiny_model_dir, monkeypatch):
-    monkeypatch.setattr(focus_module, "_load_minilm", Encoder)
+    monkeypatch.setattr(focus_module, "load_minilm", Encoder)
     result = evaluate_focus(config(data, tiny_model_dir, minilm=True, questions=10))
     assert {"chunks minilm", "chunks hybrid"} < {row.signal for row in result.rows}
 

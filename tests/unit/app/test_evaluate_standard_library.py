@@ -1,4 +1,5 @@
 import ast
+import re
 
 import pytest
 
@@ -29,6 +30,8 @@ def test_lookups_find_bodies_without_their_docstrings():
         text = texts[module][question.document]
         body = text[question.start : question.end]
         assert question.any_block
+        own_name = question.answer.rpartition(":")[2].rpartition(".")[2]
+        assert re.match(rf"(async )?def {own_name}\b", text[question.def_start : question.start])
         assert 4 <= body.count("\n") + 1 <= 150
         assert ast.parse("def f():\n    " + body) if "\n" not in body else body.strip() == body
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mctool.engine.answer import AnswerConfig, answer_nats, decode_answer
+from mctool.engine.answer import AnswerConfig, answer_nats, decode_answer, read_window, silence
 from mctool.engine.assemble import Window
 from mctool.nets.base_model import BaseModel
 from mctool.nets.model_store import ModelFiles
@@ -13,7 +13,7 @@ END = 2
 
 @pytest.fixture(scope="module")
 def base(tiny_model_dir):
-    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu")
+    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +163,43 @@ def test_the_log_likelihood_of_an_answer_is_the_sum_over_its_tokens(base, tokeni
             expected += float(torch.log_softmax(base.logits(read, positions)[-1], -1)[token])
     assert answer_nats(base, window, ids) == pytest.approx(expected, abs=1e-3)
     assert answer_nats(base, window, []) == 0
+
+
+def test_silence_is_the_log_odds_of_an_end_token(base):
+    window = random_window(base, 20, 4)
+    decoding = read_window(base, window)
+    with torch.no_grad():
+        chances = torch.softmax(base.logits(window.embeddings, window.positions)[-1].double(), -1)
+    for ends in ({END}, {END, 7, 9}):
+        p_end = float(chances[list(ends)].sum())
+        assert silence(decoding, ends) == pytest.approx(np.log(p_end) - np.log1p(-p_end), abs=1e-4)
+    with pytest.raises(ValueError, match="without end tokens"):
+        silence(decoding, frozenset())
+
+
+def test_an_answer_goes_on_from_a_window_that_was_read(base, tokenizer, monkeypatch):
+    window, config = random_window(base, 20, 5), AnswerConfig(12, temperature=1.0, seed=5)
+    expected = decode_answer(base, tokenizer, window, config)
+    read = read_window(base, window)
+    monkeypatch.setattr(BaseModel, "prefill", None)
+    found = decode_answer(base, tokenizer, window, config, read=read)
+    assert (found.ids, found.window) == (expected.ids, window)
+    assert found.prefill_seconds < expected.prefill_seconds
+
+
+class Reluctant(Script):
+    """A model that would rather end than say a word, after some line ends."""
+
+    def __init__(self, tokenizer, n_pauses):
+        (line_end,), (word, *_) = tokenizer.encode("\n"), tokenizer.encode(" said")
+        super().__init__([END] * (n_pauses + 2))
+        for place, token in enumerate([line_end] * n_pauses + [word]):
+            self._logits[place][token] = 20
+
+
+@pytest.mark.parametrize("n_pauses", [0, 2])
+def test_an_answer_that_must_speak_does_not_end_before_its_first_word(tokenizer, n_pauses):
+    spoken = decode_answer(Reluctant(tokenizer, n_pauses), tokenizer, WINDOW, AnswerConfig(9, must_speak=True))
+    assert spoken.text == tokenizer.decode([spoken.ids[-1]]).strip() != ""
+    assert len(spoken.ids) == n_pauses + 1
+    assert decode_answer(Reluctant(tokenizer, n_pauses), tokenizer, WINDOW, AnswerConfig(9)).ids == []

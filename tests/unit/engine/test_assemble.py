@@ -22,7 +22,7 @@ MODES = ["squeeze", "compact", "absolute"]
 
 @pytest.fixture(scope="module")
 def base(tiny_model_dir):
-    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu")
+    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ GAPS = torch.cat([torch.arange(0, 10), torch.arange(50, 60), torch.arange(200, 2
 
 @pytest.fixture(scope="module")
 def base(tiny_model_dir):
-    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu")
+    return BaseModel.load(ModelFiles("tiny", tiny_model_dir), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_shards_are_read_together(model_copy, base):
     for file in set(files.values()):
         save_file({name: tensors[name] for name in tensors if files[name] == file}, model_copy / file)
     (model_copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
-    sharded = BaseModel.load(ModelFiles("copy", model_copy), device="cpu")
+    sharded = BaseModel.load(ModelFiles("copy", model_copy), device="cpu", dtype="float32")
     assert torch.equal(sharded.logits(sharded.embed(IDS)), base.logits(base.embed(IDS)))
 
 
@@ -230,7 +230,12 @@ def test_devices(monkeypatch):
             choose_device(name)
 
 
-def test_dtypes():
+def test_dtypes(monkeypatch):
+    for has_bfloat16, expected in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has_bfloat16: has, raising=False)
+        assert choose_dtype("auto", torch.device("cpu")) is expected
+        assert choose_dtype("auto", torch.device("mps")) is torch.float32
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert choose_dtype("auto", torch.device("cpu")) is torch.float32
     assert choose_dtype("auto", torch.device("cuda")) is torch.bfloat16
     assert choose_dtype("float16", torch.device("cpu")) is torch.float16

@@ -1,7 +1,7 @@
 import pytest
 
 from mctool.core.records import Citation
-from mctool.render.answer import citation_place, render_citations
+from mctool.render.answer import citation_place, render_citations, render_nearest
 
 
 def citation(text, path="docs/tides.md", lines=(3, 9), delta_nats=None):
@@ -44,6 +44,14 @@ def test_control_characters_never_reach_the_terminal(draw):
 
 def test_no_citations(draw):
     assert draw(render_citations([]), 60) == ["no citations"]
+
+
+def test_nearest_passages_are_headed_so_that_they_are_not_taken_for_citations(draw):
+    assert draw(render_nearest([citation("Low water.")]), 60) == [
+        "Nearest passages:",
+        "[1] docs/tides.md:3-9",
+        "    Low water.",
+    ]
 
 
 def test_too_few_lines_are_refused():

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from mctool.render.evaluation import focus_tables, speed_table, substitution_tables
+from mctool.render.evaluation import answer_tables, focus_tables, speed_table, substitution_tables
 
 
 def drawn(*tables, width=80):
@@ -25,6 +25,33 @@ def test_recall_of_a_set_fits_80_columns():
     (chunks,) = (line for line in text.splitlines() if line.startswith("chunks bm25"))
     assert lens.count(" .958±.012") == 5
     assert chunks.count("1.000±.012") == 5
+
+
+ANSWERS = {
+    "set": "S", "system": "bm25 1024 (no adapter)", "f1": 0.4567, "f1_se": 0.0321, "em": 0.25, "em_se": None,
+    "nll": 2.345, "nll_se": 0.12, "refused": 0.5, "refused_adversarial": 0.25, "refused_foreign": 0.75,
+    "false_refused": 0.125, "lookup": None, "named": None, "cited_first": None, "tokens_read": 1000.4,
+    "first_token_s": 1.25,
+}  # fmt: skip
+ANSWER_SET = {"set": "S", "trees": 2, "tokens": 1000, "answerable": 9, "adversarial": 4, "foreign": 4}
+
+
+def test_answers_fit_a_wide_terminal():
+    text = drawn(*answer_tables([ANSWERS], [ANSWER_SET]), width=100)
+    assert "9 questions with an answer, 4 adversarial and 4 foreign ones without, 2 trees" in " ".join(text.split())
+    (row,) = (line for line in text.splitlines() if line.startswith("bm25"))
+    figures = "bm25 1024 (no adapter) .457±.032 .250 2.35±.12 .500 (.250/.750) .125 1,000 1.25"
+    assert row.split() == figures.split()
+
+
+def test_lookups_have_columns_of_their_own_and_gaps_where_nothing_was_measured():
+    ask = ANSWERS | {"system": "ask", "lookup": 0.75, "named": 0.5, "cited_first": 0.25}
+    oracle = ANSWERS | {"system": "oracle", "lookup": 0.5, "named": 0.5, "refused": None, "refused_foreign": None}
+    text = drawn(*answer_tables([ask, oracle], [ANSWER_SET]), width=100)
+    rows = [line.split() for line in text.splitlines()]
+    assert ["system", "found", "named", "cited", "NLL"] in [row[:5] for row in rows]
+    assert ["ask", ".750", ".500", ".250", "2.35±.12", ".500", "(.250/.750)", ".125", "1,000", "1.25"] in rows
+    assert ["oracle", ".500", ".500", "2.35±.12", ".125", "1,000", "1.25"] in rows
 
 
 def test_speed_shows_ratios_and_hides_escapes():

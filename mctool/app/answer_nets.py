@@ -1,0 +1,136 @@
+"""The base model as an answer needs it: with its adapter, loaded with the first use and then kept.
+
+torch is imported with the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mctool.core.errors import MismatchError
+from mctool.nets.adapter_card import AdapterFolder, find_adapter
+from mctool.nets.model_store import ModelFiles
+from mctool.nets.tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    from mctool.engine.answer import Answer, AnswerConfig
+    from mctool.engine.assemble import Window
+    from mctool.engine.prompt import Style
+    from mctool.nets.base_model import BaseModel
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of a window.
+
+    Attributes:
+        window: What was read first.
+        answer: The answer; None where the adapter tells that the window holds none.
+        support: Log odds that the window holds an answer, by the adapter; None without one.
+        prefill_seconds: Time spent reading windows.
+        first_token_at: ``time.perf_counter()`` when it was known how the answer begins, or that there is none.
+    """
+
+    window: Window
+    answer: Answer | None
+    support: float | None
+    prefill_seconds: float
+    first_token_at: float
+
+
+class AnswerNets:
+    """A base model, and the adapter that it answers with; several readers may share one.
+
+    Attributes:
+        files: The model.
+        tokenizer: Its tokenizer.
+        adapter: The adapter; None for the plain base model.
+    """
+
+    def __init__(
+        self, files: ModelFiles, tokenizer: TextTokenizer, device: str, dtype: str, adapter: AdapterFolder | None
+    ) -> None:
+        """Take a model and an adapter, without loading them.
+
+        Args:
+            files: The model.
+            tokenizer: Its tokenizer.
+            device: Where it computes, as given to ``--device``.
+            dtype: Type of its weights, as given to ``--dtype``.
+            adapter: The adapter; None for the plain base model.
+
+        Raises:
+            MismatchError: The adapter was made for another model.
+        """
+        if adapter is not None:
+            adapter.require(files, tokenizer.fingerprint)
+        self.files, self.tokenizer, self.adapter = files, tokenizer, adapter
+        self._device, self._dtype = device, dtype
+
+    @classmethod
+    def of_model(cls, files: ModelFiles, tokenizer: TextTokenizer, device: str, dtype: str, lora: bool) -> AnswerNets:
+        """A model with the adapter that is known for it, unless ``lora`` is off; raises as the constructor does."""
+        return cls(files, tokenizer, device, dtype, find_adapter(files.name) if lora else None)
+
+    @cached_property
+    def model(self) -> BaseModel:
+        """The base model, the adapter merged into it.
+
+        Raises:
+            MismatchError: The files of the model or of the adapter cannot be used.
+            MissingBackendError: The device is not on this machine.
+            UsageError: There is no such device or dtype.
+            ResourceError: Out of memory.
+        """
+        from mctool.nets.startup import gc_paused
+
+        with gc_paused():
+            from mctool.nets.base_model import BaseModel
+        if self.adapter is None:
+            return BaseModel.load(self.files, self._device, self._dtype)
+        model = BaseModel.load(self.files, self._device, self._dtype, self.adapter.folder)
+        if not model.eos_ids:
+            raise MismatchError(
+                f"{model.name} has no end tokens, by which its adapter tells that there is no answer",
+                "run with --no-lora",
+            )
+        return model
+
+    def answer(
+        self,
+        window: Window,
+        style: Style,
+        config: AnswerConfig,
+        on_text: Callable[[str], None] | None = None,
+        refocus: Callable[[str], Window | None] | None = None,
+    ) -> Reading:
+        """Read a window, and answer from it unless the adapter tells that it holds no answer.
+
+        Args:
+            window: Ends with the prompt of ``style``.
+            style: What the prompt asks for.
+            config: How tokens are chosen; with an adapter, its threshold alone decides whether there is an answer.
+            on_text: See :func:`mctool.engine.answer.decode_answer`.
+            refocus: See there.
+        """
+        from mctool.engine.answer import decode_answer, read_window, silence
+
+        started = time.perf_counter()
+        decoding = read_window(self.model, window)
+        prefill_seconds = time.perf_counter() - started
+        support = None
+        if self.adapter is not None:
+            odds = silence(decoding, self.model.eos_ids)
+            support = -odds
+            if not self.adapter.card.is_supported(odds, style):
+                return Reading(window, None, support, prefill_seconds, time.perf_counter())
+            config = replace(config, must_speak=True)
+        answer = decode_answer(
+            self.model, self.tokenizer, window, config, on_text=on_text, refocus=refocus, read=decoding
+        )
+        first_token_at = answer.first_token_at or time.perf_counter()
+        return Reading(window, answer, support, prefill_seconds + answer.prefill_seconds, first_token_at)

@@ -1,0 +1,133 @@
+"""What the baselines of ``evaluate answers`` show the model: parts of a tree, laid out as ``ask`` lays out raw text.
+
+Shape letters: B live blocks, C chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mctool.app.evaluate.signals import TreeBlocks, fuse
+from mctool.core.errors import BudgetTooSmallError
+from mctool.core.timeline import IntArray
+from mctool.engine.assemble import TreeText, lay_out
+from mctool.engine.prompt import prompt_ids
+from mctool.focus import WorkingContext
+from mctool.focus.lens import FloatArray
+from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.corpus import Question
+from mctool.training.packed_tree import answer_blocks
+from mctool.tree import Tree
+from mctool.tree.bm25 import rank_texts
+
+if TYPE_CHECKING:
+    from mctool.nets.minilm import MiniLM
+
+EVIDENCE_BLOCKS = 8
+"""Most blocks that the oracle shows of evidence or of a function: 256 tokens."""
+
+_UNLIMITED = 1 << 40
+
+
+class RawWindows:
+    """Lays out blocks of one tree. Blocks are named by rank (see ``Timeline.rank``)."""
+
+    def __init__(self, tree: Tree, tokenizer: TextTokenizer) -> None:
+        self._timeline = tree.timeline
+        self._tokenizer = tokenizer
+        names = [document.path for document in tree.documents]
+        self._text = TreeText(tree.timeline, tree.tokens, names=names if len(names) > 1 else None)
+
+    def ids(self, ranks: IntArray) -> list[int]:
+        """Token ids of the prompt up to the question, with some blocks as its text, in timeline order."""
+        if not len(ranks):
+            return prompt_ids(self._tokenizer, "")[0]
+        lod = np.ones(self._timeline.total_blocks, np.int64)
+        lod[ranks] = 0
+        context = WorkingContext(self._timeline, lod, self._timeline.blocks_at(np.arange(len(lod))))
+        window = lay_out(
+            context, np.zeros(len(lod)), self._text, self._tokenizer,
+            spare=_UNLIMITED, tail_slots=0, trained_positions=_UNLIMITED, mode="compact",
+        )  # fmt: skip
+        return window.ids
+
+    def fit(self, units: Iterable[IntArray], slots: int) -> list[int]:
+        """As :meth:`ids`, of the best units whose text, with names, marks and all else, takes at most ``slots``.
+
+        Args:
+            units: Ranks of the blocks of each unit, the best unit first; they may overlap.
+            slots: Slots that there are.
+
+        Raises:
+            BudgetTooSmallError: There are too few slots for the prompt alone.
+        """
+        shown: list[IntArray] = []
+        seen = np.zeros(self._timeline.total_blocks, np.bool_)
+        tokens = 0
+        for unit in units:
+            blocks = self._timeline.blocks_at(unit[~seen[unit]])
+            tokens += int((self._timeline.token_start(blocks + 1) - self._timeline.token_start(blocks)).sum())
+            if tokens > slots:
+                break
+            seen[unit] = True
+            shown.append(unit)
+        while len(ids := self.ids(_union(shown))) > slots:
+            if not shown:
+                raise BudgetTooSmallError(f"a prompt of {len(ids)} tokens does not fit into {slots}")
+            shown.pop()
+        return ids
+
+
+class ChunkRankings:
+    """The chunks of a tree, ranked as ordinary retrieval does.
+
+    Args:
+        tree: The tree.
+        minilm: The encoder of the hybrid ranking; None when that is not asked for.
+    """
+
+    def __init__(self, tree: Tree, minilm: MiniLM | None) -> None:
+        blocks = TreeBlocks.of(tree)
+        self._chunks = blocks.chunks()
+        texts = ["".join(blocks.texts[rank] for rank in chunk.tolist()) for chunk in self._chunks]
+        self._bm25 = rank_texts(texts)
+        self._encoder = None if minilm is None else (minilm, minilm.embed(texts))  # vectors of shape [C, 384]
+
+    def bm25(self, question: str) -> list[IntArray]:
+        """Chunks that share a term with the question, by BM25, the best first."""
+        return self._best(self._bm25.scores(question))
+
+    def hybrid(self, question: str) -> list[IntArray]:
+        """All chunks by reciprocal-rank fusion of BM25 and MiniLM, the best first."""
+        if self._encoder is None:
+            raise ValueError("the hybrid ranking needs an encoder")
+        minilm, vectors = self._encoder
+        cosines = vectors @ minilm.embed([question])[0]
+        # 1 + cosine is above 0, so that every chunk has a rank.
+        return self._best(fuse(self._bm25.scores(question), 1 + cosines.astype(np.float64)))
+
+    def _best(self, scores: FloatArray) -> list[IntArray]:
+        order = np.argsort(-scores, kind="stable")
+        return [self._chunks[place] for place in order[scores[order] > 0].tolist()]
+
+
+def oracle_blocks(tree: Tree, question: Question) -> IntArray:
+    """Ranks of the blocks that an ideal focus would show.
+
+    The blocks of a quoted answer, and of evidence or of a function, from its definition on, the first 256 tokens; and
+    one block to each side, within the document.
+    """
+    start = question.start if question.def_start is None else question.def_start
+    blocks = answer_blocks(tree, replace(question, start=start))
+    if question.any_block or not question.quoted:
+        blocks = blocks[:EVIDENCE_BLOCKS]
+    bounds = tree.timeline.start_rank[question.document : question.document + 2].tolist()
+    return np.arange(max(int(blocks[0]) - 1, bounds[0]), min(int(blocks[-1]) + 2, bounds[1]))
+
+
+def _union(units: Sequence[IntArray]) -> IntArray:
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *units]))

@@ -1,0 +1,54 @@
+"""What measurements of located answers share: sets of records, the peer encoder, and who is told of the progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mctool.app.evaluate.standard_library import SET_NAME, lookups
+from mctool.core.errors import UsageError
+from mctool.sources.corpus import Sample, read_sets
+
+if TYPE_CHECKING:
+    from mctool.nets.minilm import MiniLM
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of the progress: questions done and in all, and a line when something slow begins."""
+
+    progress: Callable[[int, int], None] = lambda _done, _known: None
+    report: Callable[[str], None] = lambda _line: None
+
+
+def chosen_sets(data: Sequence[Path], wanted: Sequence[str]) -> dict[str, list[Sample]]:
+    """Records by set.
+
+    Args:
+        data: Data files; none for lookups in Python's standard library.
+        wanted: Only sets whose name contains one of these; none for all.
+
+    Raises:
+        SourceError: A data file cannot be read.
+        UsageError: No set fits.
+        MissingBackendError: What a data file needs, or the standard library's source code, is not here.
+    """
+    sets = read_sets(data) if data else {SET_NAME: lookups()}
+    chosen = {
+        name: samples
+        for name, samples in sets.items()
+        if not wanted or any(part.lower() in name.lower() for part in wanted)
+    }
+    if not chosen:
+        raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets) or 'none'}")
+    return chosen
+
+
+def load_minilm() -> MiniLM | None:
+    """MiniLM where it is installed, else None."""
+    from mctool.nets.minilm import MiniLM, find_minilm
+
+    directory = find_minilm()
+    return MiniLM(directory) if directory else None

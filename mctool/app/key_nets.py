@@ -1,0 +1,72 @@
+"""The key encoder as ingests and questions need it: loaded with the first use, and torch with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mctool.nets.key_folder import find_key_encoder
+from mctool.tree.keys import FloatArray, KeyArray, ScaleArray
+
+if TYPE_CHECKING:
+    from mctool.nets.key_encoder import KeyEncoder
+
+
+class KeyNets:
+    """A ``KeyBuilder`` that also reads questions.
+
+    Every use raises MismatchError when the files of the encoder are damaged, MissingBackendError when the device is
+    not on this machine, and UsageError when there is no such device.
+    """
+
+    def __init__(self, folder: Path, device: str) -> None:
+        """Take the folder of a key encoder, and where it is to run, as given to ``--device``."""
+        self._folder = folder
+        self._device = device
+
+    @classmethod
+    def find(cls, device: str) -> KeyNets | None:
+        """The key encoder that is known; None without one.
+
+        Raises:
+            MismatchError: $MCTOOL_WEIGHTS names no directory.
+        """
+        folder = find_key_encoder()
+        return cls(folder, device) if folder else None
+
+    @cached_property
+    def _encoder(self) -> KeyEncoder:
+        from mctool.nets.startup import gc_paused
+
+        with gc_paused():
+            from mctool.nets.base_model import choose_device
+            from mctool.nets.key_weights import load_key_encoder
+        return load_key_encoder(self._folder, choose_device(self._device))
+
+    def load(self) -> None:
+        """Load the encoder unless it is here."""
+        _ = self._encoder
+
+    @property
+    def fingerprint(self) -> str:
+        """See ``KeyBuilder``."""
+        return self._encoder.fingerprint
+
+    @property
+    def width(self) -> int:
+        """See ``KeyBuilder``."""
+        return self._encoder.width
+
+    def document_keys(self, documents: Sequence[Sequence[str]]) -> tuple[KeyArray, ScaleArray]:
+        """See ``KeyBuilder``."""
+        return self._encoder.document_keys(documents)
+
+    def query(self, question: str) -> FloatArray:
+        """The vector of a question, of length 1; zeros for one without a word. Shape: [D].
+
+        Raises:
+            UsageError: It holds half of a surrogate pair, which is no character.
+        """
+        return self._encoder.query(question)

@@ -1,0 +1,97 @@
+"""Which lens looks at a tree: the hybrid one where it can, else the lexical one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from mctool.app.key_nets import KeyNets
+from mctool.core.config import LensName
+from mctool.core.errors import TreeDamagedError
+from mctool.core.evidence import TermHits
+from mctool.core.timeline import IntArray
+from mctool.focus.hybrid_lens import hybrid_lens, key_lens
+from mctool.focus.lens import UtilityLens
+from mctool.focus.lexical_lens import lexical_lens
+from mctool.tree import Tree, TreeKeys
+from mctool.tree.keys import FloatArray
+
+REKEY = "only its words are looked for; `mctool ingest --rekey` makes them"
+
+
+class Lenses:
+    """Makes the lenses for questions to one tree; the key encoder is loaded with the first that needs it."""
+
+    def __init__(self, tree: Tree, key_nets: KeyNets | None, report: Callable[[str], None]) -> None:
+        """Take an open tree.
+
+        Args:
+            tree: The tree.
+            key_nets: The key encoder; None without one.
+            report: Takes a line for the user when the tree has no keys that can be used.
+        """
+        self._tree = tree
+        self._nets = key_nets
+        self._report = report
+        self._is_sound = True
+
+    def load(self, name: LensName) -> None:
+        """Load what the first lens of a name needs, which else is loaded with it; raises as :meth:`choose`."""
+        if name == "hybrid":
+            _ = self._keys
+
+    def choose(
+        self, name: LensName, question: str, hits: Sequence[TermHits], documents: IntArray | None = None
+    ) -> UtilityLens:
+        """The lens for one question; its ``name`` tells which it is.
+
+        Args:
+            name: The lens that is asked for; without keys or a key encoder, the hybrid one is the lexical one.
+            question: What is asked.
+            hits: The places of the question's terms.
+            documents: Indices of the live documents to search; None for all.
+
+        Raises:
+            MismatchError: The files of the key encoder are damaged.
+            UsageError: The question holds half of a surrogate pair.
+        """
+        similarity = self._similarity(question) if name == "hybrid" else None
+        if similarity is None:
+            return lexical_lens(self._tree.timeline, hits, documents)
+        return hybrid_lens(self._tree.timeline, hits, similarity, documents)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the hybrid lens can be had."""
+        return self._keys is not None and self._is_sound
+
+    def keys_alone(self, question: str) -> UtilityLens:
+        """A lens that goes by keys alone, to be measured beside the others; raises as :meth:`choose`.
+
+        Raises:
+            ValueError: There are no keys; see :attr:`has_keys`.
+        """
+        similarity = self._similarity(question)
+        if similarity is None:
+            raise ValueError("a tree without lens keys has no lens that goes by them")
+        return key_lens(self._tree.timeline, similarity)
+
+    def _similarity(self, question: str) -> FloatArray | None:
+        """Of each live block's key and a question, shape [total_blocks]; None where there are no keys to use."""
+        if self._nets is None or self._keys is None or not self._is_sound:
+            return None
+        try:
+            return self._keys.scores(self._nets.query(question))
+        except TreeDamagedError as error:
+            self._is_sound = False
+            self._report(f"damaged lens keys: {error.message}; {REKEY} anew")
+            return None
+
+    @cached_property
+    def _keys(self) -> TreeKeys | None:
+        if self._nets is None or not self._tree.documents:
+            return None
+        keys = self._tree.keys(self._nets.fingerprint) if self._tree.layout.keys.is_dir() else None
+        if keys is None:
+            self._report(f"the tree has no lens keys of this version for all of its text: {REKEY}")
+        return keys

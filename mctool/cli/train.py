@@ -1,0 +1,74 @@
+"""``mctool train``: making the nets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mctool.cli.console import output_console, print_json, reporter
+from mctool.cli.options import DebugOption, DeviceOption, JsonOption, ModelOption, QuietOption
+from mctool.core.config import DEFAULT_MODEL
+
+train = typer.Typer(help="Make the nets that belong to a base model.", no_args_is_help=True)
+
+DataArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="DATA...",
+        help='Records {"id", "text", "questions"} as .jsonl or .jsonl.zst; those without questions are plain text.',
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Directory for checkpoints, metrics and the result.")
+]
+MinutesOption = Annotated[float, typer.Option(help="Time to train for; 0 goes by --steps.")]
+StepsOption = Annotated[int, typer.Option(help="Steps to train for; 0 goes by --minutes.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")]
+
+
+@train.command()
+def lora(
+    data: DataArgument,
+    out: OutOption,
+    minutes: MinutesOption = 0.0,
+    steps: StepsOption = 0,
+    resume: ResumeOption = False,
+    batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch, padding included.")] = 2048,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    rank: Annotated[int, typer.Option(help="Rank of the adapter.")] = 16,
+    rows: Annotated[int, typer.Option(help="Most rows (windows with their questions) of a set.")] = 1500,
+    text_share: Annotated[float, typer.Option(help="Part of the rows that is plain text, to be remembered.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Train the adapter with which the base model reads windows, answers, and keeps silent where the text does not say.
+
+    One record in ten, by its id, is kept apart to measure on. Rows are made once: a run in another place goes on with
+    those that lie in --out. The result is the folder adapter/ in --out, in the form that peft reads too.
+    """
+    from mctool.app.train_lora import LoraListener, LoraRun, train_lora
+    from mctool.render.training import MetricsLog, training_table
+    from mctool.training.lora import LoraTraining
+
+    training = LoraTraining(
+        minutes=minutes, steps=steps, rank=rank, alpha=2 * rank, learning_rate=learning_rate, batch_tokens=batch_tokens,
+        seed=seed,
+    )  # fmt: skip
+    run = LoraRun(
+        tuple(data), out, training, model, device, resume, rows_per_set=rows, text_share=text_share, seed=seed
+    )
+    tell = reporter(quiet)
+    result = train_lora(run, LoraListener(tell, MetricsLog(tell).take))
+    if as_json:
+        print_json({"adapter": str(result.adapter), "before": result.before, "after": result.after})
+        return
+    output_console().print(training_table(result.before, result.after))
+    sys.stdout.write(f"{result.adapter}\n")

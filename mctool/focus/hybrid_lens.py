@@ -1,0 +1,95 @@
+"""The hybrid lens: where the words of a question stand, and where the text is about the same thing.
+
+Lexical utilities find names and rare words; lens keys find what is said in other words. Both are divided by what the
+question gets at best, so that a sum weighs them the same way for every question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mctool.core.evidence import TermHits
+from mctool.core.timeline import IntArray, Timeline
+from mctool.focus.lens import FloatArray, UtilityLens
+from mctool.focus.lexical_lens import block_utilities
+
+KEY_WEIGHT = 0.6
+"""What the block with the best key counts, where the best one by its words counts 1.
+
+Recall at 256 tokens of trees of 140,000, with keys of MiniLM as it is, before any training on blocks:
+
+===========  =======  ====  ====  ====
+questions    lexical  0.3   0.6   1.0
+===========  =======  ====  ====  ====
+prose        .829     .852  .857  .855
+code         .555     .563  .572  .559
+===========  =======  ====  ====  ====
+"""
+
+BESIDE = 0.5
+"""What the blocks on both sides count when a key is compared, where the block itself counts 1: an answer often stands
+beside what the question resembles."""
+
+
+def hybrid_lens(
+    timeline: Timeline,
+    hits: Sequence[TermHits],
+    similarity: npt.NDArray[np.floating],
+    documents: IntArray | None = None,
+) -> UtilityLens:
+    """The hybrid lens for one question.
+
+    Args:
+        timeline: The live timeline.
+        hits: The places of the question's terms.
+        similarity: Of each live block's key and the question, by rank, shape [total_blocks].
+        documents: Indices of the live documents to search; None for all.
+
+    Raises:
+        ValueError: ``similarity`` has another shape.
+    """
+    utility = block_utilities(timeline, hits, documents) + KEY_WEIGHT * key_utilities(timeline, similarity, documents)
+    best = float(utility.max(initial=0.0))
+    return UtilityLens("hybrid", timeline, utility / best if best > 0 else utility)
+
+
+def key_lens(
+    timeline: Timeline, similarity: npt.NDArray[np.floating], documents: IntArray | None = None
+) -> UtilityLens:
+    """A lens that knows keys alone, to measure beside the others; arguments as for :func:`hybrid_lens`."""
+    return UtilityLens("keys", timeline, key_utilities(timeline, similarity, documents))
+
+
+def key_utilities(
+    timeline: Timeline, similarity: npt.NDArray[np.floating], documents: IntArray | None = None
+) -> FloatArray:
+    """Utility of each live block by its key: 1 for the best, 0 for the average and below. Shape [total_blocks].
+
+    All are 0 when no block stands out, as with a question without a word. Arguments and what is raised are those of
+    :func:`hybrid_lens`.
+    """
+    if similarity.shape != (timeline.total_blocks,):
+        raise ValueError(f"similarity has shape {similarity.shape}; expected [{timeline.total_blocks}]")
+    smooth = _with_neighbours(timeline, similarity.astype(np.float64))
+    searched = np.ones(len(smooth), np.bool_)
+    if documents is not None:
+        searched = np.isin(timeline.document_of(timeline.blocks_at(np.arange(len(smooth)))), documents)
+    if not searched.any():
+        return np.zeros(len(smooth))
+    mean, best = float(smooth[searched].mean()), float(smooth[searched].max())
+    if best - mean <= 1e-6 * max(abs(best), 1e-6):
+        return np.zeros(len(smooth))
+    utility: FloatArray = np.where(searched, np.clip((smooth - mean) / (best - mean), 0.0, 1.0), 0.0)
+    return utility
+
+
+def _with_neighbours(timeline: Timeline, similarity: FloatArray) -> FloatArray:
+    """Weighted mean of each block and those on both sides; a block at the end of its document stands in for both."""
+    before, after = np.roll(similarity, 1), np.roll(similarity, -1)
+    first, last = timeline.start_rank[:-1], timeline.start_rank[1:] - 1
+    before[first], after[last] = similarity[first], similarity[last]
+    smooth: FloatArray = (similarity + BESIDE * (before + after)) / (1 + 2 * BESIDE)
+    return smooth

@@ -1,0 +1,330 @@
+"""Lens keys: what a key encoder makes of the text of each block, to be multiplied with a question.
+
+Keys come from the text alone, so they are no part of the segments: those of a segment and an encoder are a Zarr group
+of their own, which appears whole or not at all. A better encoder makes new ones beside the old, and a tree without keys
+or with damaged ones can be used all the same. Shape letters: B blocks of a segment, N live blocks, D width of a key.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from mctool.core.blocks import SEGMENT_BLOCKS
+from mctool.core.errors import MismatchError
+from mctool.core.timeline import Timeline
+from mctool.tree import layout as names
+from mctool.tree.catalog import CatalogWriter
+from mctool.tree.content import IntArray
+from mctool.tree.failures import read_failures, write_failures
+from mctool.tree.layout import Layout
+from mctool.tree.locks import no_readers
+from mctool.tree.rows import FileChecksums, Segment
+from mctool.tree.segment_reader import SegmentReader
+from mctool.tree.segments import checksum_files, files_below, move_into_place, write_group
+
+KeyArray = npt.NDArray[np.int8]
+ScaleArray = npt.NDArray[np.float16]
+FloatArray = npt.NDArray[np.float32]
+
+BATCH_BLOCKS = 1024
+"""Blocks handed to the encoder at once, up to twice as many; longer documents are cut at multiples of it."""
+
+SCORED_BLOCKS = 4096
+"""Keys that are widened to float32 at once: 6 MB of them."""
+
+CACHED_BYTES = 256 << 20
+"""Most bytes of keys that are kept in memory between questions: those of 22 million tokens."""
+
+
+class KeyBuilder(Protocol):
+    """What turns the text of blocks into keys."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names exactly this encoder."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """D."""
+        ...
+
+    def document_keys(self, documents: Sequence[Sequence[str]]) -> tuple[KeyArray, ScaleArray]:
+        """Keys of documents, each the texts of consecutive blocks, B in all: int8 [B, D] and float16 [B].
+
+        The key of a block is ``keys[i] * scale[i]``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class KeyManifest:
+    """What the keys of a segment say about themselves: their encoder, their number, their files."""
+
+    encoder: str
+    n_blocks: int
+    files: FileChecksums
+
+    @classmethod
+    def read(cls, directory: Path) -> KeyManifest | None:
+        """The manifest in a directory of keys; None when there is none that can be understood."""
+        try:
+            fields = json.loads(Layout.manifest(directory).read_text())
+            files = {path: (int(size), str(sha)) for path, (size, sha) in fields["files"].items()}
+            return cls(str(fields["encoder"]), int(fields["n_blocks"]), files)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self, directory: Path) -> None:
+        """Write it beside the arrays."""
+        Layout.manifest(directory).write_text(json.dumps(self.__dict__))
+
+
+class TreeKeys:
+    """The keys of all live blocks of a tree as of one snapshot; see ``Tree.keys``."""
+
+    def __init__(self, layout: Layout, timeline: Timeline, segments: list[Segment], encoder: str) -> None:
+        self._layout = layout
+        self._timeline = timeline
+        self._segments = segments
+        self._encoder = encoder
+        self._cache: dict[str, tuple[KeyArray, ScaleArray]] = {}
+        self._cached_bytes = 0
+
+    @classmethod
+    def find(cls, layout: Layout, timeline: Timeline, segments: list[Segment], encoder: str) -> TreeKeys | None:
+        """The keys that an encoder made, found by their manifests and the sizes of their files.
+
+        Args:
+            layout: The tree.
+            timeline: Its live timeline.
+            segments: Its segments.
+            encoder: Fingerprint of the encoder.
+
+        Returns:
+            None when a segment with live blocks lacks them.
+        """
+        live = live_segments(timeline, segments)
+        return cls(layout, timeline, live, encoder) if all(_is_there(layout, one, encoder) for one in live) else None
+
+    def scores(self, query: FloatArray) -> FloatArray:
+        """Dot product of a question with the key of each live block, by rank.
+
+        Args:
+            query: Shape [D].
+
+        Returns:
+            Shape [N].
+
+        Raises:
+            TreeDamagedError: Stored keys cannot be read.
+        """
+        found = np.zeros(self._timeline.total_blocks, np.float32)
+        for segment in self._segments:
+            first = segment.number * SEGMENT_BLOCKS
+            start, end = self._timeline.rank([first, first + segment.n_blocks]).tolist()
+            rows = self._timeline.blocks_at(np.arange(start, end)) - first
+            keys, scale = self._read(segment)
+            found[start:end] = _products(keys, query)[rows] * scale[rows]
+        return found
+
+    def _read(self, segment: Segment) -> tuple[KeyArray, ScaleArray]:
+        if segment.name in self._cache:
+            return self._cache[segment.name]
+        directory = self._layout.segment_keys(segment.name, self._encoder)
+        with read_failures(directory):
+            keys, scale = (
+                np.asarray(zarr.open_array(directory / name, mode="r", zarr_format=3)[...])
+                for name in (names.KEYS, names.KEY_SCALE)
+            )
+        # What is kept stays: to make room would only help questions that read less than the whole tree.
+        if self._cached_bytes + keys.nbytes <= CACHED_BYTES:
+            self._cache[segment.name] = keys, scale
+            self._cached_bytes += keys.nbytes
+        return keys, scale
+
+
+def live_segments(timeline: Timeline, segments: list[Segment]) -> list[Segment]:
+    """The segments that hold a live block."""
+    first = np.array([segment.number * SEGMENT_BLOCKS for segment in segments], np.int64)
+    end = first + np.array([segment.n_blocks for segment in segments], np.int64)
+    n_live = timeline.rank(end) - timeline.rank(first)
+    return [segment for segment, n in zip(segments, n_live.tolist(), strict=True) if n]
+
+
+def make_keys(
+    layout: Layout,
+    segment: Segment,
+    builder: KeyBuilder,
+    texts: Sequence[str],
+    char_start: IntArray,
+    on_blocks: Callable[[int], None],
+) -> None:
+    """Make the keys of a segment and put them in place of those that may be there.
+
+    Args:
+        layout: The tree, whose write lock the caller holds.
+        segment: The segment.
+        builder: The key encoder.
+        texts: Text of each block, B of them.
+        char_start: First character of each block in its document, 0 where one begins, shape [B].
+        on_blocks: Called after each batch with its number of blocks.
+
+    Raises:
+        MismatchError: The encoder gives scales that cannot be stored.
+        ResourceError: The disk is full or cannot be written.
+    """
+    keys, scale = build_keys(builder, texts, char_start, on_blocks)
+    final = layout.segment_keys(segment.name, builder.fingerprint)
+    unfinished = layout.unfinished_keys(final.name)
+    with write_failures(layout.root):
+        layout.keys.mkdir(exist_ok=True)
+        try:
+            write_group(unfinished, {names.KEYS: keys, names.KEY_SCALE: scale}, {"encoder": builder.fingerprint})
+            files = checksum_files(unfinished, files_below(unfinished))
+            KeyManifest(builder.fingerprint, len(keys), files).write(unfinished)
+            move_into_place(unfinished, final)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def build_keys(
+    builder: KeyBuilder, texts: Sequence[str], char_start: IntArray, on_blocks: Callable[[int], None]
+) -> tuple[KeyArray, ScaleArray]:
+    """Keys [B, D] and scales [B] of the blocks of a segment, documents whole so that blocks have their neighbours.
+
+    Arguments and what is raised are those of :func:`make_keys`.
+    """
+    keys, scale = np.zeros((len(texts), builder.width), np.int8), np.zeros(len(texts), np.float16)
+    for batch in _batches(char_start):
+        first, end = batch[0].start, batch[-1].stop
+        built, scales = builder.document_keys([texts[run.start : run.stop] for run in batch])
+        if built.shape != (end - first, builder.width) or scales.shape != (end - first,):
+            raise ValueError(f"keys {built.shape} and scales {scales.shape} are not those of {end - first} blocks")
+        if not np.isfinite(scales).all():
+            raise MismatchError("the key encoder gave scales that are not finite", "use another key encoder")
+        keys[first:end], scale[first:end] = built, scales
+        on_blocks(end - first)
+    return keys, scale
+
+
+def has_whole_keys(layout: Layout, segment: Segment, encoder: str) -> bool:
+    """Whether the keys of a segment by an encoder are there, every file with the checksum that the manifest says."""
+    directory, files = _key_files(layout, segment, encoder)
+    try:
+        return bool(files) and checksum_files(directory, files) == files
+    except OSError:
+        return False
+
+
+def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], None] | None = None) -> int:
+    """Make the keys that the live segments of a tree lack, or that are damaged, segment by segment.
+
+    Args:
+        path: Directory of the tree.
+        builder: The key encoder.
+        progress: Told the blocks that are done, and all that there are to do.
+
+    Returns:
+        Number of blocks that got keys.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeBusyError: Another writer holds the lock.
+        TreeDamagedError: The catalog or the text of a segment cannot be understood.
+        ResourceError: The disk is full; what was made stays.
+    """
+    layout = Layout(path)
+    catalog = CatalogWriter(layout)
+    done = 0
+    try:
+        segments = catalog.snapshot.segments
+        timeline = Timeline.of_documents([(one.first_block, one.n_tokens) for one in catalog.snapshot.documents])
+        live = live_segments(timeline, segments)
+        lacking = [segment for segment in live if not has_whole_keys(layout, segment, builder.fingerprint)]
+        n_blocks = sum(segment.n_blocks for segment in lacking)
+
+        def count(n: int) -> None:
+            nonlocal done
+            done += n
+            if progress is not None:
+                progress(done, n_blocks)
+
+        for segment in lacking:
+            reader = SegmentReader(layout, segment)
+            make_keys(layout, segment, builder, reader.block_texts(), reader.char_starts(), count)
+        with suppress(OSError), no_readers(layout.segments) as alone:
+            if alone:
+                remove_key_leftovers(layout, segments, builder.fingerprint)
+    finally:
+        catalog.close()
+    return done
+
+
+def remove_key_leftovers(layout: Layout, segments: list[Segment], encoder: str | None) -> None:
+    """Remove the keys of unknown segments, unfinished ones, and those of other encoders that have been replaced.
+
+    Args:
+        layout: The tree, which nobody reads.
+        segments: Those that the catalog names.
+        encoder: Fingerprint of the encoder in use; None when that is not known.
+    """
+    if not layout.keys.is_dir():
+        return
+    known = {segment.name for segment in segments}
+    for entry in layout.keys.iterdir():
+        segment = "-".join(entry.name.split("-")[:2])
+        current = layout.segment_keys(segment, encoder) if encoder is not None else entry
+        if segment not in known or (entry != current and current.is_dir()):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_there(layout: Layout, segment: Segment, encoder: str) -> bool:
+    """Cheaper than :func:`has_whole_keys`: what is read later carries checksums of its own."""
+    directory, files = _key_files(layout, segment, encoder)
+    try:
+        return bool(files) and all((directory / path).stat().st_size == size for path, (size, _) in files.items())
+    except OSError:
+        return False
+
+
+def _key_files(layout: Layout, segment: Segment, encoder: str) -> tuple[Path, FileChecksums]:
+    """The directory of the keys of a segment, and its files by the manifest; none where that says something else."""
+    directory = layout.segment_keys(segment.name, encoder)
+    manifest = KeyManifest.read(directory)
+    fits = manifest is not None and (manifest.encoder, manifest.n_blocks) == (encoder, segment.n_blocks)
+    return directory, manifest.files if manifest is not None and fits else {}
+
+
+def _batches(char_start: IntArray) -> Iterator[list[range]]:
+    """Runs of blocks of one document each, gathered until a batch is full; together all blocks."""
+    begins = np.flatnonzero(char_start == 0).tolist()
+    bounds = sorted({0, *begins, len(char_start)})
+    batch: list[range] = []
+    for first, end in pairwise(bounds):
+        for start in range(first, end, BATCH_BLOCKS):
+            batch.append(range(start, min(start + BATCH_BLOCKS, end)))
+            if batch[-1].stop - batch[0].start >= BATCH_BLOCKS:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _products(keys: KeyArray, query: FloatArray) -> FloatArray:
+    found = np.empty(len(keys), np.float32)
+    for start in range(0, len(keys), SCORED_BLOCKS):
+        part = slice(start, start + SCORED_BLOCKS)
+        found[part] = keys[part].astype(np.float32) @ query
+    return found

@@ -1,0 +1,147 @@
+"""Lens keys and the hybrid lens, through the program."""
+
+import shutil
+
+import pytest
+from tiny_keys import write_tiny_key_encoder
+
+DIARY = "".join(f"entry {number}: nothing much in the room of the lighthouse today.\n" for number in range(60))
+TEXT = DIARY + "the skipper of the ship is in the harbour.\n" + DIARY
+VESSEL = "the captain of the vessel"
+"""None of its words but the commonest stands in the text."""
+
+
+@pytest.fixture
+def plain(project):
+    """A project with a text, where there is no key encoder yet."""
+    (project / "diary.txt").write_text(TEXT)
+    return project
+
+
+@pytest.fixture
+def weights(plain, tiny_weights, monkeypatch):
+    """Nets with a key encoder for the project."""
+    root = plain.parent / "weights"
+    shutil.copytree(tiny_weights, root)
+    write_tiny_key_encoder(root)
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(root))
+    return root
+
+
+def shown(result):
+    """Lines of the text that are raw in the window."""
+    entries = result["focus"]["entries"]
+    return "".join(TEXT[e["start_char"] : e["end_char"]] for e in entries if e["lod"] == 0)
+
+
+def test_an_ingest_makes_keys_and_a_question_uses_them(weights, plain, run_cli):
+    report = run_cli("ingest", ".", "--json").json
+    assert report["keyed_blocks"] == report["blocks"] > 50
+    assert report["seconds"]["keys"] > 0
+    assert run_cli("verify").code == 0
+    done = run_cli("ask", VESSEL, "--no-answer", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["lens"] == "hybrid"
+    assert "skipper of the ship" in shown(done.json)
+    lexical = run_cli("ask", VESSEL, "--no-answer", "--json", "--lens", "lexical").json
+    assert lexical["lens"] == "lexical"
+    assert "skipper of the ship" not in shown(lexical)
+    again = run_cli("ingest", ".", "--json").json
+    assert (again["keyed_blocks"], again["seconds"]["keys"]) == (0, 0.0)
+
+
+def test_inspect_takes_a_lens_too(weights, plain, run_cli):
+    assert run_cli("ingest", ".").code == 0
+    for lens in ("hybrid", "lexical"):
+        assert run_cli("inspect", "--query", VESSEL, "--lens", lens, "--json").json["lens"] == lens
+    assert run_cli("inspect", "--query", VESSEL, "--json").json["lens"] == "hybrid"
+
+
+def test_a_tree_without_keys_is_used_by_words_and_gets_its_keys_when_asked(plain, run_cli, request):
+    assert run_cli("ingest", ".", "--json").json["keyed_blocks"] == 0
+    without = run_cli("ask", VESSEL, "--no-answer", "--json")
+    assert (without.json["lens"], without.err) == ("lexical", "")
+    refused = run_cli("ingest", "--rekey")
+    assert refused.code == 8
+    assert "no key encoder" in refused.err
+
+    request.getfixturevalue("weights")
+    told = run_cli("ask", VESSEL, "--no-answer", "--json")
+    assert (told.code, told.json["lens"], told.err.count("\n")) == (0, "lexical", 1)
+    assert "`mctool ingest --rekey`" in told.err
+    assert run_cli("ask", VESSEL, "--no-answer", "--json", "--lens", "lexical").err == ""
+
+    report = run_cli("ingest", "--rekey", "--json").json
+    assert report["keyed_blocks"] == report["blocks"]
+    assert report["documents"] == {"added": 0, "updated": 0, "unchanged": 0, "retired": 0, "skipped": []}
+    assert run_cli("ask", VESSEL, "--no-answer", "--json").json["lens"] == "hybrid"
+    assert "none were missing" in run_cli("ingest", "--rekey").out
+
+
+def test_more_text_on_a_tree_without_keys(plain, run_cli, request):
+    assert run_cli("ingest", ".").code == 0
+    request.getfixturevalue("weights")
+    (plain / "more.txt").write_text("a letter of the skipper\n" * 9)
+    added = run_cli("ingest", "more.txt")
+    assert added.code == 0
+    assert "--rekey makes them" in added.err
+    (plain / "last.txt").write_text("a dagger\n")
+    both = run_cli("ingest", "last.txt", "--rekey")
+    assert both.err == ""
+    assert "lens keys: made for" in both.out
+    assert run_cli("ask", VESSEL, "--no-answer", "--json").json["lens"] == "hybrid"
+
+
+def test_damaged_keys_are_told_and_the_question_is_answered_by_words(weights, plain, run_cli):
+    assert run_cli("ingest", ".").code == 0
+    (chunk,) = (plain / ".mctool" / "keys").glob("*/keys/c/0/0")
+    raw = bytearray(chunk.read_bytes())
+    raw[77] ^= 1
+    chunk.write_bytes(raw)
+    done = run_cli("ask", VESSEL, "--no-answer", "--json")
+    assert (done.code, done.json["lens"], done.err.count("\n")) == (0, "lexical", 1)
+    assert "damaged lens keys" in done.err
+    verified = run_cli("verify")
+    assert verified.code == 4
+    assert "mctool ingest --rekey" in verified.out
+    assert run_cli("ingest", "--rekey").code == 0
+    assert run_cli("verify").code == 0
+    assert run_cli("ask", VESSEL, "--no-answer", "--json").json["lens"] == "hybrid"
+
+
+def test_a_better_encoder_makes_new_keys(weights, plain, run_cli):
+    assert run_cli("ingest", ".").code == 0
+    (old,) = (plain / ".mctool" / "keys").iterdir()
+    write_tiny_key_encoder(weights, seed=1)
+    assert run_cli("ask", VESSEL, "--no-answer", "--json").json["lens"] == "lexical"
+    assert run_cli("ingest", "--rekey", "--json").json["keyed_blocks"] > 50
+    (new,) = (plain / ".mctool" / "keys").iterdir()
+    assert new != old
+
+
+def test_a_damaged_encoder_is_refused_where_it_is_needed(weights, plain, run_cli):
+    (weights / "lens" / "keys.safetensors").write_bytes(b"none")
+    refused = run_cli("ingest", ".")
+    assert refused.code == 5
+    assert "Key encoder" in refused.err
+    assert not (plain / ".mctool").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--rekey"], 3, "no .mctool"),
+        (["--rekey", "--dry-run", "."], 2, "exclude each other"),
+        (["--dry-run"], 2, "Missing argument 'SOURCE'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(weights, plain, run_cli, arguments, code, told):
+    refused = run_cli("ingest", *arguments)
+    assert (refused.code, refused.err.count("\n")) == (code, 1)
+    assert told in refused.err
+
+
+def test_files_of_a_question_have_keys(weights, plain, run_cli, monkeypatch):
+    monkeypatch.setenv("MCTOOL_CACHE", str(plain.parent / "cache"))
+    result = run_cli("ask", "-f", "diary.txt", VESSEL, "--no-answer", "--json").json
+    assert result["lens"] == "hybrid"

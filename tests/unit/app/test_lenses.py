@@ -1,0 +1,108 @@
+"""Which lens is chosen, with an encoder that hashes words."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from mctool.app.lenses import Lenses
+from mctool.core.errors import TreeDamagedError
+from mctool.core.evidence import TermHits
+from mctool.core.records import DocumentCounts
+from mctool.tree import DocumentMeta, Fingerprint, Tree, open_writer
+
+
+class HashedWords:
+    width = 16
+    fingerprint = "hashed"
+
+    def document_keys(self, documents):
+        keys = [np.rint(127 * self.query(text)) for texts in documents for text in texts]
+        return np.array(keys, np.int8).reshape(-1, self.width), np.full(len(keys), 1 / 127, np.float16)
+
+    def query(self, question):
+        places = [zlib.crc32(word.encode()) % self.width for word in question.split()]
+        counts = np.bincount(places, minlength=self.width).astype(np.float32)
+        return counts / max(np.linalg.norm(counts), 1)
+
+
+TEXTS = {"a": "old pier " * 30, "b": "new boat " * 9}
+HITS = [TermHits("pier", np.array([2]), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+
+
+@pytest.fixture
+def make_tree(tmp_path):
+    opened = []
+
+    def make(key_builder, texts=TEXTS):
+        place = tmp_path / ".mctool"
+        Tree.create(place, Fingerprint("m", "t", 256, 1)).close()
+        with open_writer(place, key_builder=key_builder) as writer:
+            for path, text in texts.items():
+                ids = np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+                writer.add(DocumentMeta(path, path, 1, 1, "utf-8"), ids, np.arange(len(ids)), text)
+            writer.commit([], "0", DocumentCounts())
+        opened.append(Tree.open(place))
+        return opened[-1]
+
+    yield make
+    for tree in opened:
+        tree.close()
+
+
+def test_the_hybrid_lens_joins_words_and_keys(make_tree):
+    told = []
+    tree = make_tree(HashedWords())
+    lenses = Lenses(tree, HashedWords(), told.append)
+    lenses.load("hybrid")
+    assert lenses.has_keys
+    lens = lenses.choose("hybrid", "boat", HITS)
+    assert lens.name == "hybrid"
+    start = int(tree.timeline.start_rank[1])
+    assert lens.utility[2] > 0.5 < lens.utility[start:].max()
+    assert lenses.choose("lexical", "boat", HITS).utility[start:].max() == 0
+    only_a = lenses.choose("hybrid", "boat", HITS, np.array([0]))
+    assert not only_a.utility[start:].any()
+    alone = lenses.keys_alone("boat")
+    assert (alone.name, alone.utility.argmax() >= start) == ("keys", True)
+    assert told == []
+
+
+def test_without_an_encoder_nothing_is_said(make_tree):
+    told = []
+    lenses = Lenses(make_tree(None), None, told.append)
+    assert lenses.choose("hybrid", "boat", HITS).name == "lexical"
+    assert not lenses.has_keys
+    with pytest.raises(ValueError, match="without lens keys"):
+        lenses.keys_alone("boat")
+    assert told == []
+
+
+def test_a_tree_without_keys_is_told_once(make_tree):
+    told = []
+    lenses = Lenses(make_tree(None), HashedWords(), told.append)
+    assert lenses.choose("lexical", "boat", HITS).name == "lexical"
+    assert told == []
+    assert [lenses.choose("hybrid", "boat", HITS).name for _ in range(3)] == ["lexical"] * 3
+    assert len(told) == 1
+    assert "mctool ingest --rekey" in told[0]
+
+
+def test_an_empty_tree_lacks_nothing(make_tree):
+    told = []
+    assert Lenses(make_tree(None, {}), HashedWords(), told.append).choose("hybrid", "boat", []).name == "lexical"
+    assert told == []
+
+
+def test_keys_that_cannot_be_read_are_told_once(make_tree, monkeypatch):
+    told = []
+    lenses = Lenses(make_tree(HashedWords()), HashedWords(), told.append)
+
+    def fail(_query):
+        raise TreeDamagedError("cannot read keys/x")
+
+    monkeypatch.setattr(lenses._keys, "scores", fail)
+    assert [lenses.choose("hybrid", "boat", HITS).name for _ in range(2)] == ["lexical"] * 2
+    assert len(told) == 1
+    assert "cannot read keys/x" in told[0]
+    assert not lenses.has_keys
