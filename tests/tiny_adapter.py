@@ -20,7 +20,7 @@ def tiny_card(model_dir: Path, short: float = NEVER, long: float = NEVER) -> Ada
         base_sha256=base_fingerprint(files),
         rank=4,
         trained_questions=0,
-        silence={"short": short, "long": long},
+        silence={"short": short, "long": long, "code": short},
     )
 
 

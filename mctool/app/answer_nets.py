@@ -6,7 +6,7 @@ torch is imported with the model.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from mctool.core.errors import MismatchError
 from mctool.nets.adapter_card import AdapterFolder, find_adapter
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.names import is_code
 
 if TYPE_CHECKING:
     from mctool.engine.answer import Answer, AnswerConfig
@@ -40,6 +41,17 @@ class Reading:
     support: float | None
     prefill_seconds: float
     first_token_at: float
+
+
+def reading_kind(style: Style, shown: Iterable[tuple[str, int]]) -> str:
+    """By which threshold of an adapter's card it is told whether a window holds an answer: ``code`` when it is code.
+
+    Args:
+        style: What the prompt asks for.
+        shown: Path and number of tokens of each stretch of raw text.
+    """
+    code = sum(tokens if is_code(path) else -tokens for path, tokens in shown)
+    return "code" if code > 0 else style
 
 
 class AnswerNets:
@@ -103,7 +115,7 @@ class AnswerNets:
     def answer(
         self,
         window: Window,
-        style: Style,
+        kind: str,
         config: AnswerConfig,
         on_text: Callable[[str], None] | None = None,
         refocus: Callable[[str], Window | None] | None = None,
@@ -111,8 +123,8 @@ class AnswerNets:
         """Read a window, and answer from it unless the adapter tells that it holds no answer.
 
         Args:
-            window: Ends with the prompt of ``style``.
-            style: What the prompt asks for.
+            window: Ends with a prompt.
+            kind: What the window holds and what its prompt asks for, see :func:`reading_kind`.
             config: How tokens are chosen; with an adapter, its threshold alone decides whether there is an answer.
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
@@ -126,7 +138,7 @@ class AnswerNets:
         if self.adapter is not None:
             odds = silence(decoding, self.model.eos_ids)
             support = -odds
-            if not self.adapter.card.is_supported(odds, style):
+            if not self.adapter.card.is_supported(odds, kind):
                 return Reading(window, None, support, prefill_seconds, time.perf_counter())
             config = replace(config, must_speak=True)
         answer = decode_answer(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mctool.app.answer_nets import AnswerNets, Reading
+from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.key_nets import KeyNets
@@ -286,7 +286,9 @@ class _Asking:
         _ = nets.model
         self._clock.load += time.perf_counter() - loading
         config = AnswerConfig(self._config.max_new_tokens, self._config.temperature, self._config.seed)
-        return nets.answer(self._window(self._focus), self._style, config, self._listeners.on_text, self._refocus_on)
+        runs = raw_runs(self._focus.context, self._focus.scores)
+        kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
+        return nets.answer(self._window(self._focus), kind, config, self._listeners.on_text, self._refocus_on)
 
     def _window(self, focus: Focus) -> Window:
         from mctool.engine.assemble import assemble

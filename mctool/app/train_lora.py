@@ -10,7 +10,7 @@ from typing import Any
 
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import MismatchError, UsageError
-from mctool.nets.adapter_card import STYLES, AdapterCard, base_fingerprint, write_adapter_card
+from mctool.nets.adapter_card import AdapterCard, base_fingerprint, write_adapter_card
 from mctool.nets.hugging_face import read_config
 from mctool.nets.model_store import ModelFiles, resolve_model
 from mctool.nets.tokenizer import TextTokenizer
@@ -109,14 +109,13 @@ def train_lora(run: LoraRun, listener: LoraListener | None = None) -> LoraResult
 def _write_card(
     folder: Path, run: LoraRun, files: ModelFiles, tokenizer: TextTokenizer, trainer: LoraTrainer, figures: Metrics
 ) -> None:
-    threshold = trainer.silence_threshold()
     card = AdapterCard(
         model=files.name,
         tokenizer_sha256=tokenizer.fingerprint,
         base_sha256=base_fingerprint(files),
         rank=run.training.rank,
         trained_questions=trainer.questions,
-        silence=dict.fromkeys(STYLES, threshold),
+        silence=trainer.silence_thresholds(),
         figures=figures,
     )
     write_adapter_card(folder, card)

@@ -200,7 +200,7 @@ def substitution(
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = "float32",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     _debug: DebugOption = False,

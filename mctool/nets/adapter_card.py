@@ -22,7 +22,8 @@ from mctool.nets.weights_folder import find_card, net_mismatch, read_fields, wri
 
 CARD_FILE = "card.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-STYLES = ("short", "long")
+KINDS = ("short", "long", "code")
+"""What is read: prose for an answer of one of two styles, or code."""
 
 _FOLDER = "lora"
 _LONGEST_HEADER = 100_000_000
@@ -39,7 +40,7 @@ class AdapterCard:
         base_sha256: :func:`base_fingerprint` of the model that it was trained on; None is not checked.
         rank: Rank of the updates.
         trained_questions: Questions that it was trained on.
-        silence: By style of answer, the log odds of silence, log P - log(1 - P), above which a question is refused.
+        silence: By kind of reading, the log odds of silence, log P - log(1 - P), above which a question is refused.
         figures: Measured figures by name.
     """
 
@@ -57,14 +58,14 @@ class AdapterCard:
                 f"adapter card for {self.model}: rank {self.rank} or trained_questions {self.trained_questions} "
                 "makes no sense"
             )
-        if set(self.silence) != set(STYLES) or any(math.isnan(odds) for odds in self.silence.values()):
+        if set(self.silence) != set(KINDS) or any(math.isnan(odds) for odds in self.silence.values()):
             raise MismatchError(
-                f"adapter card for {self.model}: silence {self.silence} is not a number for each of {', '.join(STYLES)}"
+                f"adapter card for {self.model}: silence {self.silence} is not a number for each of {', '.join(KINDS)}"
             )
 
-    def is_supported(self, silence: float, style: str) -> bool:
-        """Whether a text holds an answer of a style, by the log odds of silence after it was read."""
-        return silence <= self.silence[style]
+    def is_supported(self, silence: float, kind: str) -> bool:
+        """Whether a text holds an answer, by the log odds of silence after it was read as one of :data:`KINDS`."""
+        return silence <= self.silence[kind]
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON types."""

@@ -51,6 +51,75 @@ _SUFFIXES = {
     **_table(BINARY, ".wasm .sqlite .sqlite3 .db .npy .npz .parquet .safetensors .gguf .onnx .iso .dmg"),
 }
 
+_CODE = frozenset(
+    [
+        ".bash",
+        ".c",
+        ".cc",
+        ".clj",
+        ".cpp",
+        ".cs",
+        ".css",
+        ".cu",
+        ".cxx",
+        ".dart",
+        ".el",
+        ".erl",
+        ".ex",
+        ".exs",
+        ".f90",
+        ".go",
+        ".groovy",
+        ".h",
+        ".hh",
+        ".hpp",
+        ".hs",
+        ".hxx",
+        ".java",
+        ".jl",
+        ".js",
+        ".jsx",
+        ".kt",
+        ".kts",
+        ".lua",
+        ".m",
+        ".mjs",
+        ".ml",
+        ".mm",
+        ".nim",
+        ".php",
+        ".pl",
+        ".pm",
+        ".proto",
+        ".ps1",
+        ".py",
+        ".pyi",
+        ".pyx",
+        ".r",
+        ".rb",
+        ".rs",
+        ".scala",
+        ".scss",
+        ".sh",
+        ".sql",
+        ".svelte",
+        ".swift",
+        ".tcl",
+        ".ts",
+        ".tsx",
+        ".v",
+        ".vb",
+        ".vue",
+        ".zig",
+        ".zsh",
+    ]
+)
+
+
+def is_code(path: str) -> bool:
+    """Whether a file holds code in a programming language, going by its name."""
+    return PurePath(path).suffix.lower() in _CODE
+
 
 def directory_reason(name: str) -> str | None:
     """Why a directory below the source is not entered, going by its name; None if it is."""

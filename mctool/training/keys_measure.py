@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float32]
 BUDGETS = (128, 256, 512, 1024, 2048)
 """Tokens of raw text."""
 
-BESIDE = 0.5
+BESIDE = 0.25
 """What the blocks on both sides count when a block is scored: answers often stand beside what a question resembles."""
 
 

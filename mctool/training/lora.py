@@ -32,7 +32,10 @@ from mctool.training.rows import Batch, Row, batches, collate
 
 STATE_FILE = "state.safetensors"
 ADAPTER_FOLDER = "adapter"
-FALSE_REFUSALS = 0.05
+FALSE_REFUSALS = 0.08
+
+_ANSWERED = {"short": ("short", "long"), "long": ("short", "long"), "code": ("lookup",)}
+"""Kinds of segments that tell where the threshold of each kind of reading should be."""
 
 
 @dataclass(frozen=True)
@@ -248,13 +251,15 @@ class LoraTrainer:
         self._tell({"dev": metrics})
         return metrics
 
-    def silence_threshold(self) -> float:
-        """Log odds of silence above which a question is to be refused, by the last measurement.
+    def silence_thresholds(self) -> dict[str, float]:
+        """Log odds of silence above which a question is to be refused, by kind of reading, by the last measurement.
 
         As many refusals as there can be while no more than FALSE_REFUSALS of the questions with an answer are refused.
         """
-        answered = sorted(odds for kind, odds in self._silence if kind not in ("silence", "text"))
-        return answered[math.ceil((1 - FALSE_REFUSALS) * len(answered)) - 1] if answered else 0.0
+        return {
+            name: _upper_quantile([odds for kind, odds in self._silence if kind in kinds], 1 - FALSE_REFUSALS)
+            for name, kinds in _ANSWERED.items()
+        }
 
     def _tell(self, metrics: dict[str, Any]) -> None:
         progress = self._progress
@@ -320,3 +325,8 @@ def _save_whole(path: Path, tensors: dict[str, Tensor], note: dict[str, str]) ->
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, note)
     part.replace(path)
+
+
+def _upper_quantile(values: list[float], share: float) -> float:
+    """The smallest value that at least a share of the values do not exceed; 0 without values."""
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)] if values else 0.0

@@ -42,7 +42,7 @@ def test_an_adapter_with_card_comes_out_and_is_used(run_cli, data, project, monk
     card = json.loads((folder / "card.json").read_text())
     assert card["model"] == tiny_model_dir.name
     assert card["trained_questions"] > 0
-    assert set(card["silence"]) == {"short", "long"}
+    assert set(card["silence"]) == {"short", "long", "code"}
 
     weights = project / "weights" / tiny_model_dir.name
     weights.mkdir(parents=True)

@@ -117,7 +117,7 @@ class WindowSystem:
         started = time.perf_counter()
         tail = _tail(self._nets, asked)
         ids = self._windows.fit(self._pick(asked), self._budget - len(tail)) + tail
-        return _read(self._nets, self._config, asked, gold, ids, started)
+        return _read(self._nets, self._config, self._windows.kind(asked.text), gold, ids, started)
 
 
 class PrefixSystem:
@@ -125,18 +125,20 @@ class PrefixSystem:
 
     Args:
         nets: The model.
+        windows: Of the tree.
         ids: Token ids of the prompt up to the question.
         max_new_tokens: Most tokens of an answer.
     """
 
-    def __init__(self, nets: MeasuredNets, ids: list[int], max_new_tokens: int) -> None:
-        self._nets, self._ids = nets, ids
+    def __init__(self, nets: MeasuredNets, windows: RawWindows, ids: list[int], max_new_tokens: int) -> None:
+        self._nets, self._windows, self._ids = nets, windows, ids
         self._config = AnswerConfig(max_new_tokens)
 
     def answer(self, asked: Asked, gold: list[int]) -> Result:
         """See :class:`System`."""
         started = time.perf_counter()
-        return _read(self._nets, self._config, asked, gold, self._ids + _tail(self._nets, asked), started)
+        ids = self._ids + _tail(self._nets, asked)
+        return _read(self._nets, self._config, self._windows.kind(asked.text), gold, ids, started)
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def open_system(name: str, nets: MeasuredNets, site: Site) -> Iterator[System]:
         blocks = ([rank] for rank in range(site.tree.timeline.total_blocks))
         ids = site.windows.fit(map(np.array, blocks), budget - longest)
         with nets.model.shared(ids):
-            yield PrefixSystem(nets, ids, site.max_new_tokens)
+            yield PrefixSystem(nets, site.windows, ids, site.max_new_tokens)
         return
     yield WindowSystem(nets, site.windows, _pick(name, site), budget, site.max_new_tokens)
 
@@ -198,12 +200,12 @@ def _tail(nets: AnswerNets, asked: Asked) -> list[int]:
 
 
 def _read(
-    nets: MeasuredNets, config: AnswerConfig, asked: Asked, gold: list[int], ids: list[int], started: float
+    nets: MeasuredNets, config: AnswerConfig, kind: str, gold: list[int], ids: list[int], started: float
 ) -> Result:
     """Answer from a window of token ids, without gaps in their positions, as ``ask`` does."""
     notes = nets.model.notes = Notes(gold)
     window = Window(nets.model.embed(ids), np.arange(len(ids)), len(ids))
-    reading = nets.answer(window, style_of(asked.text), config)
+    reading = nets.answer(window, kind, config)
     answer = reading.answer.text if reading.answer else ""
     waited = reading.first_token_at - started + notes.seconds
     return Result(answer, bool(answer), reading.support, notes.nll, len(ids), waited)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mctool.app.answer_nets import reading_kind
 from mctool.app.evaluate.signals import TreeBlocks, fuse
 from mctool.core.errors import BudgetTooSmallError
 from mctool.core.timeline import IntArray
 from mctool.engine.assemble import TreeText, lay_out
-from mctool.engine.prompt import prompt_ids
+from mctool.engine.prompt import prompt_ids, style_of
 from mctool.focus import WorkingContext
 from mctool.focus.lens import FloatArray
 from mctool.nets.tokenizer import TextTokenizer
@@ -41,6 +42,11 @@ class RawWindows:
         self._tokenizer = tokenizer
         names = [document.path for document in tree.documents]
         self._text = TreeText(tree.timeline, tree.tokens, names=names if len(names) > 1 else None)
+        self._sizes = [(document.path, document.n_tokens) for document in tree.documents]
+
+    def kind(self, question: str) -> str:
+        """Kind of reading, see :func:`reading_kind`; all of the tree taken for what a window shows."""
+        return reading_kind(style_of(question), self._sizes)
 
     def ids(self, ranks: IntArray) -> list[int]:
         """Token ids of the prompt up to the question, with some blocks as its text, in timeline order."""

@@ -48,7 +48,7 @@ class SubstitutionRun:
     measure: SubstitutionConfig = field(default_factory=SubstitutionConfig)
     model: str = DEFAULT_MODEL
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.domain is not None and self.domain not in self.measure.horizons:

@@ -42,7 +42,7 @@ def tree(files, tokenizer):
 
 
 def test_the_layout_is_that_of_ask(tree, files, tokenizer):
-    model, question = BaseModel.load(files, "cpu"), "Where is it?"
+    model, question = BaseModel.load(files, "cpu", "float32"), "Where is it?"
     ranks = np.array([1, 2, 5, 15, 20])
     lod = np.ones(tree.timeline.total_blocks, np.int64)
     lod[ranks] = 0

@@ -264,7 +264,7 @@ def test_ask_is_ask(tree, nets):
 
 
 def test_noting_takes_no_time_of_reading(files, monkeypatch):
-    model = MeasuredModel.load(files, "cpu")
+    model = MeasuredModel.load(files, "cpu", "float32")
     notes = model.notes = Notes([5, 6, 7])
     model.prefill(model.embed([1, 2, 3]))
     assert notes.nll > 0 > notes.seconds

@@ -92,7 +92,7 @@ def test_without_the_adapter_the_base_model_is_untouched(tiny_files, tmp_path):
 def test_the_threshold_refuses_few_questions_with_an_answer(tiny_files, tmp_path):
     run = trainer(tiny_files, tmp_path, steps=2)
     run._silence = [("short", float(odds)) for odds in range(100)] + [("silence", 500.0), ("text", -900.0)]
-    assert run.silence_threshold() == 94.0
+    assert run.silence_thresholds() == {"short": 91.0, "long": 91.0, "code": 0.0}
 
 
 @pytest.mark.parametrize("settings", [{"rank": 2}, {"learning_rate": 0.1}, {"seed": 5}])
