@@ -34,6 +34,12 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TEXT", help="Only sets whose name contains this; may be repeated."),
 ]
+SplitOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="dev, train or all: ask only about records on this side; the others fill the trees."
+    ),
+]
 TreeTokensOption = Annotated[int, typer.Option(help="Most tokens of a tree.")]
 PerTreeOption = Annotated[int, typer.Option(help="Most questions to one tree that it answers.")]
 NoMiniLmOption = Annotated[
@@ -49,12 +55,7 @@ def answers(
     more: DataArguments = None,
     data: DataOption = None,
     sets: SetOption = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="dev, train or all: ask only about records on this side; the others fill the trees."
-        ),
-    ] = "all",
+    split: SplitOption = "all",
     system: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="Only systems whose name contains this; may be repeated."),
@@ -113,6 +114,7 @@ def focus(
     more: DataArguments = None,
     data: DataOption = None,
     sets: SetOption = None,
+    split: SplitOption = "all",
     tree_tokens: TreeTokensOption = 140_000,
     per_tree: PerTreeOption = 60,
     questions: Annotated[int, typer.Option(help="Most questions to one set.")] = 240,
@@ -131,6 +133,7 @@ def focus(
     config = FocusEvaluationConfig(
         data=_files(data, more),
         sets=tuple(sets or ()),
+        split=split,  # type: ignore[arg-type]  (the configuration refuses other names)
         tree_tokens=tree_tokens,
         per_tree=per_tree,
         questions=questions,

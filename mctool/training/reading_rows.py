@@ -35,6 +35,7 @@ TREE_TOKENS = (4_000, 30_000, 140_000)
 TAIL_SLOTS = 128
 MAX_ANSWERED = 5
 MAX_REFUSED = 2
+UNFOUND_SHARE = 0.25
 LONG_SHARE = 0.15
 LONGEST_SENTENCE = 360
 """Characters of the longest sentence that is taken as an answer."""
@@ -133,7 +134,12 @@ class _RowMaker:
         ]
 
     def make(self, question: Question) -> Iterator[Row]:
-        """The row of the window that the lens chooses for a question; none when it shows nothing."""
+        """The row of the window that the lens chooses for a question; none when it shows nothing.
+
+        Functions are to be named with their path, so that one document alone, whose path no window shows, will not do.
+        """
+        if question.any_block and not self._shows_names:
+            return
         rng, timeline = self._rng, self._tree.timeline
         config = FocusConfig(
             narrow_tokens=min(int(rng.choice(RAW_TOKENS)), self._trained_positions // 4),
@@ -186,8 +192,8 @@ class _RowMaker:
     def _segment(self, question: Question, shown: Sequence[_Visible], text: str) -> Segment | None:
         """A question with its answer, or with silence when the window does not hold it; None when that is unclear."""
         if not _is_shown(question, shown):
-            if question.any_block:  # functions are missed so often that half of them will do
-                return self._refuse(self._lookup(question)) if self._rng.random() < 0.5 else None
+            if question.any_block:  # functions are missed so often that some of them will do
+                return self._refuse(self._lookup(question)) if self._rng.random() < UNFOUND_SHARE else None
             if not question.quoted or question.answer.lower() in text.lower():
                 return None  # another place may well say the same
             return self._refuse(question.text)
@@ -221,7 +227,7 @@ class _RowMaker:
         if self._rng.random() < LONG_SHARE:
             asked = str(self._rng.choice(PURPOSES)).format(name=f"{own_name}()")
             return self._answer("long", asked, question.text)
-        answer = f"{self._names[question.document]}:{name}" if self._shows_names else name
+        answer = f"{self._names[question.document]}:{name}"
         prompt = tail_ids(self._tokenizer, self._lookup(question), "short")
         return Segment("lookup", prompt, self._tokenizer.encode(f" {answer}"))
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
+from mctool.app.evaluate.sets import Split, asked_in, require_split
 from mctool.core.errors import UsageError
-from mctool.sources.corpus import Encode, Pack, Question, Sample, in_dev_split, pack
-
-Split = Literal["dev", "train", "all"]
+from mctool.sources.corpus import Encode, Pack, Question, Sample, pack
 
 Kind = Literal["answerable", "adversarial", "foreign"]
 """The tree answers it; it is about a document of the tree that does not answer it; or about a document elsewhere."""
@@ -38,8 +37,7 @@ class DrawConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.split not in get_args(Split):
-            raise UsageError(f"--split {self.split} is not one of {', '.join(get_args(Split))}")
+        require_split(self.split)
         for name in ("tree_tokens", "per_tree", "questions"):
             value = getattr(self, name)
             if value < 1:
@@ -81,7 +79,7 @@ def draw_questions(samples: Sequence[Sample], encode: Encode, config: DrawConfig
         config: What is drawn.
     """
     rng = np.random.default_rng(config.seed)
-    asking = [sample if _in_split(sample, config.split) else _silent(sample) for sample in samples]
+    asking = asked_in(samples, config.split)
     trees = _answerable(asking, encode, config, rng)
     held = [{(document.path, document.text) for document in tree.documents.documents} for tree in trees]
     adversarial, foreign = [], []
@@ -96,14 +94,6 @@ def draw_questions(samples: Sequence[Sample], encode: Encode, config: DrawConfig
     _deal(adversarial, n_adversarial, trees, rng)
     _deal(foreign, config.unanswerable - n_adversarial, trees, rng)
     return trees
-
-
-def _in_split(sample: Sample, split: Split) -> bool:
-    return split == "all" or in_dev_split(sample) == (split == "dev")
-
-
-def _silent(sample: Sample) -> Sample:
-    return replace(sample, questions=[], unanswerable=())
 
 
 def _is_usable(question: Question) -> bool:

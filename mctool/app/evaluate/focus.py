@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mctool.app.evaluate.sets import Listener, chosen_sets, load_minilm
+from mctool.app.evaluate.sets import Listener, Split, asked_in, chosen_sets, load_minilm, require_split
 from mctool.app.evaluate.signals import Signal, TreeBlocks, make_signals
 from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
@@ -32,6 +32,7 @@ class FocusEvaluationConfig:
     Attributes:
         data: Data files; none for lookups in Python's standard library.
         sets: Only sets whose name contains one of these; none for all.
+        split: Only questions of records on this side are asked; the others fill trees all the same.
         tree_tokens: Most tokens of a tree.
         per_tree: Most questions to one tree.
         questions: Most questions to one set.
@@ -43,6 +44,7 @@ class FocusEvaluationConfig:
 
     data: tuple[Path, ...] = ()
     sets: tuple[str, ...] = ()
+    split: Split = "all"
     tree_tokens: int = 140_000
     per_tree: int = 60
     questions: int = 240
@@ -52,6 +54,7 @@ class FocusEvaluationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_split(self.split)
         for name, value in (("tree-tokens", self.tree_tokens), ("per-tree", self.per_tree)):
             if value < 1:
                 raise UsageError(f"--{name} {value} is not positive")
@@ -162,7 +165,8 @@ class _Run:
         """Packs with the questions that are asked, until there are enough of these."""
         rng = np.random.default_rng(self._config.seed)
         left = self._config.questions
-        for one in pack(samples, self._tokenizer.encode_with_offsets, self._config.tree_tokens, self._config.seed):
+        asked = asked_in(samples, self._config.split)
+        for one in pack(asked, self._tokenizer.encode_with_offsets, self._config.tree_tokens, self._config.seed):
             quoted = [question for question in one.questions if question.quoted]
             n_asked = min(len(quoted), self._config.per_tree, left)
             if n_asked:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from mctool.app.evaluate.standard_library import SET_NAME, lookups
 from mctool.core.errors import UsageError
-from mctool.sources.corpus import Sample, read_sets
+from mctool.sources.corpus import Sample, in_dev_split, read_sets
 
 if TYPE_CHECKING:
     from mctool.nets.minilm import MiniLM
+
+
+Split = Literal["dev", "train", "all"]
+"""Records that nets were not trained on, those that they may have been trained on, or both."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,22 @@ class Listener:
 
     progress: Callable[[int, int], None] = lambda _done, _known: None
     report: Callable[[str], None] = lambda _line: None
+
+
+def require_split(split: str) -> None:
+    """Raise a UsageError unless there is such a split."""
+    if split not in get_args(Split):
+        raise UsageError(f"--split {split} is not one of {', '.join(get_args(Split))}")
+
+
+def asked_in(samples: Sequence[Sample], split: Split) -> list[Sample]:
+    """The same samples, without the questions of those on the other side of a split: they only fill trees."""
+    return [
+        sample
+        if split == "all" or in_dev_split(sample) == (split == "dev")
+        else replace(sample, questions=[], unanswerable=())
+        for sample in samples
+    ]
 
 
 def chosen_sets(data: Sequence[Path], wanted: Sequence[str]) -> dict[str, list[Sample]]:

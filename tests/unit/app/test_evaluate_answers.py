@@ -200,7 +200,7 @@ def test_a_set_without_questions_is_refused(config, tmp_path):
 
 @pytest.fixture(scope="module")
 def nets(files):
-    return MeasuredNets(files, TextTokenizer.load(files), "cpu", "auto", None)
+    return MeasuredNets(files, TextTokenizer.load(files), "cpu", "float32", None)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_an_adapter_is_found_by_the_name_of_its_model(folder, files, tiny_model_
 
 
 def test_a_card_comes_back_as_it_was_written(folder):
-    card = AdapterCard("org/m", "ab", None, 8, 9000, {"short": -0.5, "long": 2.0}, {"f1": 0.5})
+    card = AdapterCard("org/m", "ab", None, 8, 9000, {"short": -0.5, "long": 2.0, "code": 1.0}, {"f1": 0.5})
     write_adapter_card(folder, card)
     assert read_adapter(folder).card == card
     assert not list(folder.glob("*.part"))

@@ -71,8 +71,9 @@ def test_refusals_are_silent_and_have_no_answer_in_the_window(prose, tiny_tokeni
     assert len(refused) > 10
     for window, _, prompt, target in refused:
         assert target == ""
-        asked = prompt.partition("Question: ")[2].partition("\n")[0]
-        assert "Ulm" in asked or asked.removeprefix("Who is the mayor of ").rstrip("?") + " is called" not in window
+        name = prompt.partition("Who is the mayor of ")[2].partition("?")[0]
+        answer = f"Doctor {name.partition(' ')[0][::-1].title()}"
+        assert name == "Ulm" or f"{name} is called {answer}" not in window
 
 
 def test_functions_are_named_with_the_path_that_the_window_shows(code, tiny_tokenizer):
@@ -81,7 +82,7 @@ def test_functions_are_named_with_the_path_that_the_window_shows(code, tiny_toke
     for window, target in found:
         path, _, name = target.strip().rpartition(":")
         assert f"def {name}(" in window
-        assert (f"[{path}]" in window) if path else "[" not in window.partition("\n")[0]
+        assert f"[{path}]" in window
 
 
 def test_positions_ascend_and_leave_room_for_the_answer(prose):
