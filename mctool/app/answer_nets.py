@@ -101,16 +101,19 @@ class AnswerNets:
         from mctool.nets.startup import gc_paused
 
         with gc_paused():
-            from mctool.nets.base_model import BaseModel
-        if self.adapter is None:
-            return BaseModel.load(self.files, self._device, self._dtype)
-        model = BaseModel.load(self.files, self._device, self._dtype, self.adapter.folder)
-        if not model.eos_ids:
+            model_class = self._model_class()
+        model = model_class.load(self.files, self._device, self._dtype, self.adapter.folder if self.adapter else None)
+        if self.adapter is not None and not model.eos_ids:
             raise MismatchError(
                 f"{model.name} has no end tokens, by which its adapter tells that there is no answer",
                 "run with --no-lora",
             )
         return model
+
+    def _model_class(self) -> type[BaseModel]:
+        from mctool.nets.base_model import BaseModel
+
+        return BaseModel
 
     def answer(
         self,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
+from mctool.nets.base_model import choose_dtype
 from mctool.nets.key_net import KeyNet
 from mctool.nets.key_pieces import WordPieces, batches
 
@@ -48,7 +49,7 @@ class KeyEncoder:
         self, net: KeyNet, tokenizer: Tokenizer, device: torch.device | str = "cpu", fingerprint: str = ""
     ) -> None:
         place = torch.device(device)
-        dtype = torch.bfloat16 if has_fast_bfloat16(place) else torch.float32
+        dtype = choose_dtype("auto", place)
         self._net = net.to(place, dtype).eval().requires_grad_(False)
         self._pieces = WordPieces(tokenizer, net.config.positions)
         self.width = net.config.width
@@ -113,13 +114,6 @@ def scores(query: FloatArray, keys: KeyArray, scale: ScaleArray) -> FloatArray:
         end = start + SCORED_KEYS
         found[start:end] = (keys[start:end].astype(np.float32) @ query) * scale[start:end]
     return found
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster there than float32."""
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return device.type == "cuda"
 
 
 def _groups(documents: Sequence[Sequence[str]]) -> list[list[Sequence[str]]]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mctool.core.errors import UsageError
-from mctool.nets.key_encoder import BATCH_PIECES, has_fast_bfloat16
+from mctool.nets.base_model import choose_dtype
+from mctool.nets.key_encoder import BATCH_PIECES
 from mctool.nets.key_net import KeyNet
 from mctool.nets.key_pieces import WordPieces, batches
 from mctool.training.keys_data import BatchShape, KeyBatch, KeyCorpus
@@ -165,7 +166,7 @@ class KeyTrainer:
     def _vectors(self, net: KeyNet, batch: KeyBatch) -> tuple[Tensor, Tensor]:
         """Vectors of the keys, shape [N, D], and of the questions, shape [Q, D], in float32."""
         device = net.pieces.weight.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=choose_dtype("auto", device) is torch.bfloat16):
             runs = self._pieces.text_runs(batch.windows)
             keys = net.vectors(batches(runs, BATCH_PIECES), len(batch.blocks))
             asked = self._pieces.question_runs(batch.questions)

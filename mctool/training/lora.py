@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mctool.core.errors import MismatchError, UsageError
-from mctool.nets.base_model import choose_device, end_ids
+from mctool.nets.base_model import choose_device, choose_dtype, end_ids
 from mctool.nets.checkpoint import read_tensors
 from mctool.nets.hugging_face import make_model, read_config
 from mctool.nets.model_store import ModelFiles
@@ -125,8 +125,8 @@ class LoraTrainer:
         self._files, self._config, self._rows, self._dev_rows = files, config, rows, dev_rows
         self._out, self._report = out, report
         self._device = choose_device(device)
-        self._half = self._device.type == "cuda" or (self._device.type == "cpu" and _has_fast_bfloat16())
-        dtype = torch.bfloat16 if self._half else torch.float32
+        dtype = choose_dtype("auto", self._device)
+        self._half = dtype is torch.bfloat16
         torch.manual_seed(config.seed)
         described = read_config(files.directory)
         base = make_model(described, read_tensors(files, dtype), dtype).to(self._device)
@@ -315,10 +315,6 @@ class LoraTrainer:
                     "exp_avg": tensors[f"exp_avg.{name}"].to(self._device),
                     "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(self._device),
                 }
-
-
-def _has_fast_bfloat16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _save_whole(path: Path, tensors: dict[str, Tensor], note: dict[str, str]) -> None:

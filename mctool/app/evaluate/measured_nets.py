@@ -10,14 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy.typing as npt
 from torch import Tensor
 
 from mctool.app.answer_nets import AnswerNets
 from mctool.nets.base_model import BaseModel, Decoding
-from mctool.nets.startup import gc_paused
 
 
 @dataclass
@@ -85,9 +83,7 @@ class MeasuredModel(BaseModel):
 class MeasuredNets(AnswerNets):
     """The nets of ``ask`` with a model that takes notes."""
 
-    @cached_property
-    def model(self) -> MeasuredModel:
-        """See :class:`AnswerNets`."""
-        adapter = self.adapter.folder if self.adapter else None
-        with gc_paused():
-            return MeasuredModel.load(self.files, self._device, self._dtype, adapter)
+    model: MeasuredModel
+
+    def _model_class(self) -> type[MeasuredModel]:
+        return MeasuredModel
