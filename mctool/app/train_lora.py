@@ -10,7 +10,7 @@ from typing import Any
 
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import MismatchError, UsageError
-from mctool.nets.adapter_card import AdapterCard, base_fingerprint, write_adapter_card
+from mctool.nets.adapter_card import AdapterCard, base_fingerprint, read_adapter, write_adapter_card
 from mctool.nets.hugging_face import read_config
 from mctool.nets.model_store import ModelFiles, resolve_model
 from mctool.nets.tokenizer import TextTokenizer
@@ -41,6 +41,7 @@ class LoraRun:
         dev_rows_per_set: Most rows of a set to measure on.
         text_share: Part of all rows that are plain text.
         seed: Seed of the rows.
+        start: Folder of an adapter to begin with, made by this command.
     """
 
     data: tuple[Path, ...]
@@ -53,6 +54,7 @@ class LoraRun:
     dev_rows_per_set: int = 16
     text_share: float = 0.1
     seed: int = 0
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.data:
@@ -97,24 +99,31 @@ def train_lora(run: LoraRun, listener: LoraListener | None = None) -> LoraResult
     tokenizer = TextTokenizer.load(files)
     rows, dev_rows = _rows(run, files, tokenizer, listener.report)
     listener.report(f"{len(rows):,} rows with {sum(len(row.segments) for row in rows):,} questions")
-    trainer = LoraTrainer(files, run.training, rows, dev_rows, run.out, run.device, listener.metrics)
+    before_start = 0 if run.start is None else read_adapter(run.start).card.trained_questions
+    trainer = LoraTrainer(files, run.training, rows, dev_rows, run.out, run.device, listener.metrics, run.start)
     if run.resume:
         trainer.resume()
     before, after = trainer.run()
     folder = run.out / ADAPTER_FOLDER
-    _write_card(folder, run, files, tokenizer, trainer, after)
+    _write_card(folder, run, files, tokenizer, trainer, before_start, after)
     return LoraResult(folder, before, after)
 
 
 def _write_card(
-    folder: Path, run: LoraRun, files: ModelFiles, tokenizer: TextTokenizer, trainer: LoraTrainer, figures: Metrics
+    folder: Path,
+    run: LoraRun,
+    files: ModelFiles,
+    tokenizer: TextTokenizer,
+    trainer: LoraTrainer,
+    before_start: int,
+    figures: Metrics,
 ) -> None:
     card = AdapterCard(
         model=files.name,
         tokenizer_sha256=tokenizer.fingerprint,
         base_sha256=base_fingerprint(files),
         rank=run.training.rank,
-        trained_questions=trainer.questions,
+        trained_questions=before_start + trainer.questions,
         silence=trainer.silence_thresholds(),
         figures=figures,
     )

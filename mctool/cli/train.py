@@ -37,6 +37,9 @@ def lora(
     minutes: MinutesOption = 0.0,
     steps: StepsOption = 0,
     resume: ResumeOption = False,
+    start: Annotated[
+        Path | None, typer.Option(metavar="ADAPTER", help="Folder of an adapter to begin with.", show_default=False)
+    ] = None,
     batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch, padding included.")] = 2048,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
     rank: Annotated[int, typer.Option(help="Rank of the adapter.")] = 16,
@@ -63,8 +66,9 @@ def lora(
         seed=seed,
     )  # fmt: skip
     run = LoraRun(
-        tuple(data), out, training, model, device, resume, rows_per_set=rows, text_share=text_share, seed=seed
-    )
+        tuple(data), out, training, model, device, resume, rows_per_set=rows, text_share=text_share, seed=seed,
+        start=start,
+    )  # fmt: skip
     tell = reporter(quiet)
     result = train_lora(run, LoraListener(tell, MetricsLog(tell).take))
     if as_json:

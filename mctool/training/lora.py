@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mctool.core.errors import MismatchError, UsageError
@@ -108,6 +108,7 @@ class LoraTrainer:
         out: Directory for checkpoints, metrics and the adapter.
         device: As given to ``--device``.
         report: Takes the metrics of each step and of each measurement.
+        start: Folder of an adapter to begin with; none begins with one that does nothing.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class LoraTrainer:
         out: Path,
         device: str = "auto",
         report: Callable[[dict[str, Any]], None] = lambda _metrics: None,
+        start: Path | None = None,
     ) -> None:
         if not rows:
             raise UsageError("there is nothing to train on", "give data with located questions")
@@ -133,6 +135,8 @@ class LoraTrainer:
         self._end_ids = sorted(end_ids(files, described))
         lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
         self._model: PeftModel = get_peft_model(base, lora)
+        if start is not None:
+            self._begin_with(start)
         for parameter in self._trained().values():
             parameter.data = parameter.data.float()
         self._optimizer = torch.optim.AdamW(self._trained().values(), lr=config.learning_rate, weight_decay=0.0)
@@ -140,6 +144,19 @@ class LoraTrainer:
         self._silence: list[tuple[str, float]] = []
         out.mkdir(parents=True, exist_ok=True)
         self._metrics = MetricsWriter(out)
+
+    def _begin_with(self, folder: Path) -> None:
+        """Take over the matrices of an adapter of the same rank."""
+        path = folder / "adapter_model.safetensors"
+        try:
+            left = set_peft_model_state_dict(self._model, load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise MismatchError(
+                f"{folder} holds no adapter of rank {self._config.rank} for this model",
+                "give another --start or --rank",
+            ) from error
+        if left.unexpected_keys:
+            raise MismatchError(f"{path} has weights that this model has not", "give another --start")
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: weight for name, weight in self._model.named_parameters() if weight.requires_grad}
