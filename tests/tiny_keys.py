@@ -52,3 +52,16 @@ def write_tiny_key_encoder(root: Path, seed: int = 0) -> Path:
     folder = root / "lens"
     write_key_encoder(folder, net, tokenizer, KeyEncoderCard(config))
     return folder
+
+
+def write_tiny_scorer(root: Path, encoder: str | None = None) -> None:
+    """Write an untrained LensNet beside the key encoder below a root of nets, or one that claims to be of another."""
+    from mctool.focus.entry_features import NAMES
+    from mctool.nets.key_weights import load_key_encoder
+    from mctool.nets.lens_net import LensNet, LensNetConfig
+    from mctool.nets.lens_weights import LensNetCard, write_lens_net
+
+    folder = root / "lens"
+    config = LensNetConfig(len(NAMES), width=8, heads=2)
+    card = LensNetCard(config, NAMES, encoder or load_key_encoder(folder).fingerprint, candidates=64)
+    write_lens_net(folder, LensNet(config), card)

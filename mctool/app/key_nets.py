@@ -1,4 +1,4 @@
-"""The key encoder as ingests and questions need it: loaded with the first use, and torch with it."""
+"""The nets of the lens as ingests and questions need them: loaded with the first use, and torch with them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mctool.focus.entry_features import NAMES
 from mctool.nets.key_folder import find_key_encoder
 from mctool.tree.keys import FloatArray, KeyArray, ScaleArray
 
 if TYPE_CHECKING:
     from mctool.nets.key_encoder import KeyEncoder
+    from mctool.nets.lens_weights import LensScorer
 
 
 class KeyNets:
@@ -45,9 +47,20 @@ class KeyNets:
             from mctool.nets.key_weights import load_key_encoder
         return load_key_encoder(self._folder, choose_device(self._device))
 
+    @cached_property
+    def scorer(self) -> LensScorer | None:
+        """The LensNet that was trained with the encoder; None without one, where words and keys are mixed as they are.
+
+        Raises:
+            MismatchError: It is damaged or does not fit.
+        """
+        from mctool.nets.lens_weights import load_lens_net
+
+        return load_lens_net(self._folder, NAMES, self.fingerprint)
+
     def load(self) -> None:
-        """Load the encoder unless it is here."""
-        _ = self._encoder
+        """Load the nets unless they are here."""
+        _ = self._encoder, self.scorer
 
     @property
     def fingerprint(self) -> str:

@@ -10,9 +10,11 @@ from mctool.core.config import LensName
 from mctool.core.errors import TreeDamagedError
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray
+from mctool.focus.entry_features import find_candidates
 from mctool.focus.hybrid_lens import hybrid_lens, key_lens
 from mctool.focus.lens import UtilityLens
 from mctool.focus.lexical_lens import lexical_lens
+from mctool.focus.scored_lens import CANDIDATES, scored_lens
 from mctool.tree import Tree, TreeKeys
 from mctool.tree.keys import FloatArray
 
@@ -37,7 +39,7 @@ class Lenses:
 
     def load(self, name: LensName) -> None:
         """Load what the first lens of a name needs, which else is loaded with it; raises as :meth:`choose`."""
-        if name == "hybrid":
+        if name != "lexical":
             _ = self._keys
 
     def choose(
@@ -46,7 +48,7 @@ class Lenses:
         """The lens for one question; its ``name`` tells which it is.
 
         Args:
-            name: The lens that is asked for; without keys or a key encoder, the hybrid one is the lexical one.
+            name: The lens that is asked for; without keys or a key encoder, it is the lexical one all the same.
             question: What is asked.
             hits: The places of the question's terms.
             documents: Indices of the live documents to search; None for all.
@@ -55,26 +57,28 @@ class Lenses:
             MismatchError: The files of the key encoder are damaged.
             UsageError: The question holds half of a surrogate pair.
         """
-        similarity = self._similarity(question) if name == "hybrid" else None
+        similarity = None if name == "lexical" else self._similarity(question)
+        timeline = self._tree.timeline
+        if similarity is None or self._nets is None:
+            return lexical_lens(timeline, hits, documents)
+        if name == "learned":
+            return key_lens(timeline, similarity, documents)
+        if self._nets.scorer is None:
+            return hybrid_lens(timeline, hits, similarity, documents)
+        candidates = find_candidates(timeline, hits, similarity, CANDIDATES, documents)
+        return scored_lens(timeline, candidates, self._nets.scorer(candidates.features))
+
+    def fixed_mix(self, question: str, hits: Sequence[TermHits]) -> UtilityLens:
+        """Words and keys mixed as they are, to be measured beside LensNet; ValueError without keys."""
+        similarity = self._similarity(question)
         if similarity is None:
-            return lexical_lens(self._tree.timeline, hits, documents)
-        return hybrid_lens(self._tree.timeline, hits, similarity, documents)
+            raise ValueError("a tree without lens keys has no lens that mixes them in")
+        return hybrid_lens(self._tree.timeline, hits, similarity)
 
     @property
     def has_keys(self) -> bool:
         """Whether the hybrid lens can be had."""
         return self._keys is not None and self._is_sound
-
-    def keys_alone(self, question: str) -> UtilityLens:
-        """A lens that goes by keys alone, to be measured beside the others; raises as :meth:`choose`.
-
-        Raises:
-            ValueError: There are no keys; see :attr:`has_keys`.
-        """
-        similarity = self._similarity(question)
-        if similarity is None:
-            raise ValueError("a tree without lens keys has no lens that goes by them")
-        return key_lens(self._tree.timeline, similarity)
 
     def _similarity(self, question: str) -> FloatArray | None:
         """Of each live block's key and a question, shape [total_blocks]; None where there are no keys to use."""

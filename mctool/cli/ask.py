@@ -58,7 +58,8 @@ def ask(
     lens: Annotated[
         str,
         typer.Option(
-            help="The lens: hybrid, by words and by meaning; lexical, by words alone.", rich_help_panel=_FOCUS
+            help="The lens: hybrid, by words and meaning; learned, by meaning alone; lexical, by words alone.",
+            rich_help_panel=_FOCUS,
         ),
     ] = AskConfig.lens,
     path: Annotated[

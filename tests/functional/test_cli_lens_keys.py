@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from tiny_keys import write_tiny_key_encoder
+from tiny_keys import write_tiny_key_encoder, write_tiny_scorer
 
 DIARY = "".join(f"entry {number}: nothing much in the room of the lighthouse today.\n" for number in range(60))
 TEXT = DIARY + "the skipper of the ship is in the harbour.\n" + DIARY
@@ -50,9 +50,23 @@ def test_an_ingest_makes_keys_and_a_question_uses_them(weights, plain, run_cli):
     assert (again["keyed_blocks"], again["seconds"]["keys"]) == (0, 0.0)
 
 
+def test_a_scorer_weighs_words_and_keys_and_one_of_another_encoder_is_refused(weights, plain, run_cli):
+    assert run_cli("ingest", ".").code == 0
+    mixed = run_cli("ask", VESSEL, "--no-answer", "--json").json
+    write_tiny_scorer(weights)
+    scored = run_cli("ask", VESSEL, "--no-answer", "--json").json
+    assert scored["lens"] == "hybrid"
+    assert "skipper of the ship" in shown(scored)
+    assert scored["focus"] != mixed["focus"]
+    write_tiny_scorer(weights, encoder="another")
+    refused = run_cli("ask", VESSEL, "--no-answer")
+    assert refused.code == 5
+    assert "LensNet" in refused.err
+
+
 def test_inspect_takes_a_lens_too(weights, plain, run_cli):
     assert run_cli("ingest", ".").code == 0
-    for lens in ("hybrid", "lexical"):
+    for lens in ("hybrid", "learned", "lexical"):
         assert run_cli("inspect", "--query", VESSEL, "--lens", lens, "--json").json["lens"] == lens
     assert run_cli("inspect", "--query", VESSEL, "--json").json["lens"] == "hybrid"
 

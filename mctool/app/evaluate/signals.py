@@ -190,7 +190,8 @@ def lens_signals(tree: Tree, lenses: Lenses) -> Iterator[Signal]:
         yield LensSignal("mctool hybrid", timeline, lambda text: lenses.choose("hybrid", text, index.hits(text)))
     yield LensSignal("mctool lexical", timeline, lambda text: lexical_lens(timeline, index.hits(text)))
     if lenses.has_keys:
-        yield LensSignal("keys", timeline, lenses.keys_alone)
+        yield LensSignal("fixed mix", timeline, lambda text: lenses.fixed_mix(text, index.hits(text)))
+        yield LensSignal("keys", timeline, lambda text: lenses.choose("learned", text, []))
 
 
 def make_signals(blocks: TreeBlocks, seed: int, minilm: MiniLM | None, lenses: Lenses) -> Iterator[Signal]:

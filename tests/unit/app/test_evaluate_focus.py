@@ -67,7 +67,7 @@ def test_with_a_key_encoder_there_are_rows_for_the_hybrid_lens_and_for_keys_alon
     result = evaluate_focus(config(data, tiny_model_dir, questions=10), Listener(report=told.append))
     rows = {(row.signal, row.budget): row for row in result.rows}
     names = list(dict.fromkeys(signal for signal, _ in rows))
-    assert names[:4] == ["mctool hybrid", "mctool lexical", "keys", "chunks bm25"]
+    assert names[:5] == ["mctool hybrid", "mctool lexical", "fixed mix", "keys", "chunks bm25"]
     assert rows["mctool hybrid", 256].mrr > rows["random", 256].mrr
     assert rows["mctool hybrid", 256].mrr != rows["mctool lexical", 256].mrr != rows["keys", 256].mrr
     assert not any("rekey" in line for line in told)
