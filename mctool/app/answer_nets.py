@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mctool.core.errors import MismatchError
+from mctool.core.evidence import Evidence
 from mctool.nets.adapter_card import AdapterFolder, find_adapter
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -31,7 +32,8 @@ class Reading:
     Attributes:
         window: What was read first.
         answer: The answer; None where the adapter tells that the window holds none.
-        support: Log odds that the window holds an answer, by the adapter; None without one.
+        support: Log odds that the window holds an answer; None without an adapter.
+        silence: Log odds that the adapter would say nothing; None without one.
         prefill_seconds: Time spent reading windows.
         first_token_at: ``time.perf_counter()`` when it was known how the answer begins, or that there is none.
     """
@@ -39,6 +41,7 @@ class Reading:
     window: Window
     answer: Answer | None
     support: float | None
+    silence: float | None
     prefill_seconds: float
     first_token_at: float
 
@@ -120,6 +123,7 @@ class AnswerNets:
         window: Window,
         kind: str,
         config: AnswerConfig,
+        evidence: Evidence | None = None,
         on_text: Callable[[str], None] | None = None,
         refocus: Callable[[str], Window | None] | None = None,
     ) -> Reading:
@@ -128,7 +132,8 @@ class AnswerNets:
         Args:
             window: Ends with a prompt.
             kind: What the window holds and what its prompt asks for, see :func:`reading_kind`.
-            config: How tokens are chosen; with an adapter, its threshold alone decides whether there is an answer.
+            config: How tokens are chosen; with an adapter, its card alone decides whether there is an answer.
+            evidence: What the lens found for the question; None where no lens has chosen the text.
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
         """
@@ -137,15 +142,15 @@ class AnswerNets:
         started = time.perf_counter()
         decoding = read_window(self.model, window)
         prefill_seconds = time.perf_counter() - started
-        support = None
+        support = odds = None
         if self.adapter is not None:
             odds = silence(decoding, self.model.eos_ids)
-            support = -odds
-            if not self.adapter.card.is_supported(odds, kind):
-                return Reading(window, None, support, prefill_seconds, time.perf_counter())
+            support = self.adapter.card.support_odds(odds, kind, evidence)
+            if support < 0:
+                return Reading(window, None, support, odds, prefill_seconds, time.perf_counter())
             config = replace(config, must_speak=True)
         answer = decode_answer(
             self.model, self.tokenizer, window, config, on_text=on_text, refocus=refocus, read=decoding
         )
         first_token_at = answer.first_token_at or time.perf_counter()
-        return Reading(window, answer, support, prefill_seconds + answer.prefill_seconds, first_token_at)
+        return Reading(window, answer, support, odds, prefill_seconds + answer.prefill_seconds, first_token_at)

@@ -27,8 +27,9 @@ from mctool.app.text_nets import TextNets
 from mctool.app.trees import locate_tree
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import TreeDamagedError, UsageError
-from mctool.core.evidence import TermHits
+from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
+from mctool.core.timeline import IntArray
 from mctool.engine.prompt import chosen_style, prompt_ids
 from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
@@ -196,7 +197,7 @@ class _Asking:
         if not self._config.max_new_tokens:
             return self._report(None, self._shows_terms(hits))
         has_hope = self._shows_text() if self._answer_nets.adapter else self._shows_terms(hits)
-        reading = self._read() if has_hope else None
+        reading = self._read(hits) if has_hope else None
         return self._report(reading, bool(reading and reading.answer and reading.answer.text))
 
     def _hits(self, text: str) -> list[TermHits]:
@@ -217,9 +218,22 @@ class _Asking:
 
     def _shows_terms(self, hits: list[TermHits]) -> bool:
         """Whether the raw text of the working context holds enough of what the question is about."""
-        timeline, context = self._tree.timeline, self._focus.context
-        shown = timeline.rank(context.index[context.lod == 0])
-        return len(shown) > 0 and shown_share(timeline, hits, shown) >= SUPPORT_SHARE
+        shown = self._shown()
+        return len(shown) > 0 and shown_share(self._tree.timeline, hits, shown) >= SUPPORT_SHARE
+
+    def _shown(self) -> IntArray:
+        """Ranks of the blocks whose raw text the working context shows."""
+        context = self._focus.context
+        return self._tree.timeline.rank(context.index[context.lod == 0])
+
+    def _evidence(self, hits: list[TermHits]) -> Evidence | None:
+        """How well the working context fits the question; None where keys have no part in the choice."""
+        if self._lens_name == "lexical":
+            return None
+        started = time.perf_counter()
+        evidence = self._reader._lenses.evidence(self._question, hits, self._shown())
+        self._clock.lens += time.perf_counter() - started
+        return evidence
 
     def _load_lens(self) -> None:
         started = time.perf_counter()
@@ -276,7 +290,7 @@ class _Asking:
             else:
                 listeners.trace.refocus(iteration, step.plan, step.record, entries)
 
-    def _read(self) -> Reading:
+    def _read(self, hits: list[TermHits]) -> Reading:
         from mctool.nets.startup import gc_paused
 
         nets = self._answer_nets
@@ -288,7 +302,8 @@ class _Asking:
         config = AnswerConfig(self._config.max_new_tokens, self._config.temperature, self._config.seed)
         runs = raw_runs(self._focus.context, self._focus.scores)
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
-        return nets.answer(self._window(self._focus), kind, config, self._listeners.on_text, self._refocus_on)
+        evidence = self._evidence(hits)
+        return nets.answer(self._window(self._focus), kind, config, evidence, self._listeners.on_text, self._refocus_on)
 
     def _window(self, focus: Focus) -> Window:
         from mctool.engine.assemble import assemble

@@ -8,12 +8,12 @@ from functools import cached_property
 from mctool.app.key_nets import KeyNets
 from mctool.core.config import LensName
 from mctool.core.errors import TreeDamagedError
-from mctool.core.evidence import TermHits
+from mctool.core.evidence import Evidence, TermHits
 from mctool.core.timeline import IntArray
 from mctool.focus.entry_features import find_candidates
 from mctool.focus.hybrid_lens import hybrid_lens, key_lens
 from mctool.focus.lens import UtilityLens
-from mctool.focus.lexical_lens import lexical_lens
+from mctool.focus.lexical_lens import lexical_lens, shown_share
 from mctool.focus.scored_lens import CANDIDATES, scored_lens
 from mctool.tree import Tree, TreeKeys
 from mctool.tree.keys import FloatArray
@@ -36,6 +36,7 @@ class Lenses:
         self._nets = key_nets
         self._report = report
         self._is_sound = True
+        self._last: tuple[str, FloatArray] | None = None
 
     def load(self, name: LensName) -> None:
         """Load what the first lens of a name needs, which else is loaded with it; raises as :meth:`choose`."""
@@ -75,6 +76,19 @@ class Lenses:
             raise ValueError("a tree without lens keys has no lens that mixes them in")
         return hybrid_lens(self._tree.timeline, hits, similarity)
 
+    def evidence(self, question: str, hits: Sequence[TermHits], shown: IntArray) -> Evidence | None:
+        """How well blocks that are shown fit a question; None without keys that can be used.
+
+        Args:
+            question: What is asked.
+            hits: The places of its terms.
+            shown: Ranks of the blocks.
+        """
+        similarity = self._similarity(question)
+        if similarity is None:
+            return None
+        return Evidence(shown_share(self._tree.timeline, hits, shown), float(similarity.max(initial=-1.0)))
+
     @property
     def has_keys(self) -> bool:
         """Whether the hybrid lens can be had."""
@@ -84,12 +98,16 @@ class Lenses:
         """Of each live block's key and a question, shape [total_blocks]; None where there are no keys to use."""
         if self._nets is None or self._keys is None or not self._is_sound:
             return None
+        if self._last is not None and self._last[0] == question:
+            return self._last[1]
         try:
-            return self._keys.scores(self._nets.query(question))
+            found = self._keys.scores(self._nets.query(question))
         except TreeDamagedError as error:
             self._is_sound = False
             self._report(f"damaged lens keys: {error.message}; {REKEY} anew")
             return None
+        self._last = question, found
+        return found
 
     @cached_property
     def _keys(self) -> TreeKeys | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,3 +137,31 @@ def lens(
     for name, value in result.figures.items():
         sys.stdout.write(f"{name}: {value:.3f}\n")
     sys.stdout.write(f"{result.encoder}\n")
+
+
+@train.command()
+def support(
+    details: Annotated[
+        list[Path],
+        typer.Argument(metavar="DETAILS...", help="Files of `mctool evaluate answers --details`.", show_default=False),
+    ],
+    adapter: Annotated[
+        Path, typer.Option("--adapter", metavar="DIR", help="Folder of the adapter whose card gets the rules.")
+    ],
+    refused: Annotated[float, typer.Option(help="Share of the unanswerable questions that is to be refused.")] = 0.85,
+    as_json: JsonOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Learn when to refuse: from how sure the reader was, and how well the lens met the question.
+
+    The details are those of questions that the adapter was not trained on, some of them without an answer
+    (--unanswerable).
+    """
+    from mctool.app.train_support import SupportRun, train_support
+
+    rules = train_support(SupportRun(tuple(details), adapter, refused))
+    if as_json:
+        print_json({name: asdict(fitted) for name, fitted in rules.items()})
+        return
+    for name, fitted in rules.items():
+        sys.stdout.write(f"{name}: refused {fitted.refused:.3f}, falsely {fitted.false_refused:.3f}; {fitted.rule}\n")

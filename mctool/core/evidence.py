@@ -1,10 +1,23 @@
-"""Where the terms of a question stand in the live timeline: what the lexical index tells the lens."""
+"""What is known of a question from the tree: where its terms stand, and how well it is met."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mctool.core.timeline import IntArray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How well a window fits a question, by what the lens found, before anything is read.
+
+    Attributes:
+        share: Share of the question's terms that the window shows, each by its rarity, from 0 to 1.
+        similarity: Cosine of the question and the key in the tree that is most like it, from -1 to 1.
+    """
+
+    share: float
+    similarity: float
 
 
 @dataclass(frozen=True)

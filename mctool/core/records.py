@@ -163,7 +163,7 @@ class AskReport(Record):
     """Result of ``mctool ask``.
 
     ``style`` is ``short`` or ``long``. ``lora`` names the adapter that the base model answered with, None without one;
-    ``support`` is the adapter's word on whether the text holds an answer, as log odds: of speaking against silence.
+    ``support`` tells, as log odds, whether the text holds an answer, by the adapter and by what the lens found.
     ``nearest`` are the passages that focus found where they do not support an answer.
     """
 

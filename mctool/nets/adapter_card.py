@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mctool.core.errors import MismatchError
+from mctool.core.evidence import Evidence
 from mctool.nets.model_cache import weight_files
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.weights_folder import find_card, net_mismatch, read_fields, write_fields
@@ -31,6 +32,25 @@ _LONGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
+class SupportRule:
+    """Log odds that a window holds an answer: ``silence`` x log odds of silence + ``share`` x share + ...
+
+    The reader alone is easily misled, the lens alone knows only how alike words are; together they are wrong half as
+    often. See :class:`mctool.core.evidence.Evidence`.
+    """
+
+    silence: float
+    share: float
+    similarity: float
+    bias: float
+
+    def odds(self, silence: float, evidence: Evidence) -> float:
+        """The log odds; at least 0 when the question is to be answered."""
+        found = self.share * evidence.share + self.similarity * evidence.similarity
+        return self.silence * silence + found + self.bias
+
+
+@dataclass(frozen=True)
 class AdapterCard:
     """What is known of an adapter.
 
@@ -42,6 +62,7 @@ class AdapterCard:
         trained_questions: Questions that it was trained on.
         silence: By kind of reading, the log odds of silence, log P - log(1 - P), above which a question is refused.
         figures: Measured figures by name.
+        support: By kind of reading, what decides in place of ``silence`` where the lens has found evidence.
     """
 
     model: str
@@ -51,6 +72,7 @@ class AdapterCard:
     trained_questions: int
     silence: dict[str, float]
     figures: dict[str, float] = field(default_factory=dict)
+    support: dict[str, SupportRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.trained_questions < 0:
@@ -63,9 +85,17 @@ class AdapterCard:
                 f"adapter card for {self.model}: silence {self.silence} is not a number for each of {', '.join(KINDS)}"
             )
 
-    def is_supported(self, silence: float, kind: str) -> bool:
-        """Whether a text holds an answer, by the log odds of silence after it was read as one of :data:`KINDS`."""
-        return silence <= self.silence[kind]
+    def support_odds(self, silence: float, kind: str, evidence: Evidence | None = None) -> float:
+        """Log odds that a text holds an answer; below 0 the question is to be refused.
+
+        Args:
+            silence: Log odds of silence after the text was read.
+            kind: As what it was read, one of :data:`KINDS`.
+            evidence: What the lens found; None where no lens has chosen the text.
+        """
+        if evidence is None or kind not in self.support:
+            return self.silence[kind] - silence
+        return self.support[kind].odds(silence, evidence)
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON types."""
@@ -123,7 +153,9 @@ def read_adapter(folder: Path) -> AdapterFolder:
         MismatchError: Its card is damaged or was written by a version with other fields, or a file cannot be read.
     """
     try:
-        card = AdapterCard(**read_fields(folder / CARD_FILE))
+        fields = read_fields(folder / CARD_FILE)
+        rules = {kind: SupportRule(**rule) for kind, rule in fields.pop("support", {}).items()}
+        card = AdapterCard(**fields, support=rules)
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise _mismatch(folder, f"{CARD_FILE} cannot be read ({error})") from error
     digest = hashlib.sha256()

@@ -22,7 +22,8 @@ class AnswerDetail(Record):
 
     ``kind`` is ``answerable``, ``adversarial`` or ``foreign``; only the first has a ``gold`` answer, scores and ``nll``
     (nats per token of the gold answer). ``cited`` are the paths of the citations. For lookups of functions, ``named``
-    and ``cited_first`` tell whether the right one is named, and whether the first citation shows it.
+    and ``cited_first`` tell whether the right one is named, and whether the first citation shows it. ``reading``,
+    ``silence``, ``share`` and ``similarity`` are what it was judged by whether there is an answer.
     """
 
     set: str
@@ -41,6 +42,10 @@ class AnswerDetail(Record):
     cited_first: bool | None
     tokens_read: int
     seconds: float
+    reading: str | None = None
+    silence: float | None = None
+    share: float | None = None
+    similarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,15 @@ def score(set_name: str, system: str, tree: Tree, asked: Asked, result: Result, 
     elif place is not None:
         golds = (place.answer, *place.alternatives)
         f1_score, em = (f1(result.answer, golds), exact_match(result.answer, golds)) if result.answer else (0.0, 0.0)
+    judged = result.judged
     return AnswerDetail(
         set=set_name, system=system, kind=asked.kind, question=asked.text, gold=gold_answer(tree, asked) or None,
         answer=result.answer, f1=f1_score, em=em, nll=result.nll, supported=result.supported, support=result.support,
         cited=[citation.path for citation in result.citations], named=named, cited_first=cited_first,
         tokens_read=result.tokens_read, seconds=result.seconds,
+        reading=judged.reading if judged else None, silence=judged.silence if judged else None,
+        share=judged.evidence.share if judged and judged.evidence else None,
+        similarity=judged.evidence.similarity if judged and judged.evidence else None,
     )  # fmt: skip
 
 

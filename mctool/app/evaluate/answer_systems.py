@@ -14,14 +14,16 @@ from mctool.app.answer_nets import AnswerNets
 from mctool.app.ask import Reader
 from mctool.app.evaluate.answer_questions import Asked
 from mctool.app.evaluate.answer_windows import ChunkRankings, RawWindows, oracle_blocks
-from mctool.app.evaluate.measured_nets import MeasuredNets, Notes
+from mctool.app.evaluate.measured_nets import Judged, MeasuredNets, Notes
+from mctool.app.lenses import Lenses
 from mctool.core.config import AskConfig
+from mctool.core.evidence import Evidence
 from mctool.core.records import Citation
 from mctool.core.timeline import IntArray
 from mctool.engine.answer import AnswerConfig
 from mctool.engine.assemble import Window, bare_window
 from mctool.engine.prompt import style_of, tail_ids
-from mctool.tree import Tree
+from mctool.tree import LexicalIndex, Tree
 
 SYSTEMS = ("no text", "first 1024", "full text", "bm25 1024", "bm25 2048", "hybrid 1024", "ask", "oracle")
 """All systems. Numbers are budgets: the most slots of a window, prompt and question included."""
@@ -30,6 +32,9 @@ BUDGETS = {name: int(name.split()[1]) for name in SYSTEMS if name[-1].isdigit()}
 
 Pick = Callable[[Asked], Sequence[IntArray]]
 """Question -> ranks of the blocks of each unit that may be shown, the best unit first."""
+
+Find = Callable[[str, IntArray], Evidence | None]
+"""Question, ranks of the blocks that are shown -> how well they fit."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Result:
         tokens_read: Slots of the window, prompt and question included.
         seconds: Time to the first token, without loading: choosing what to read, and reading it.
         citations: What the answer rests on, where the system tells.
+        judged: How it was decided whether there is an answer; None where nothing was read.
     """
 
     answer: str
@@ -53,6 +59,7 @@ class Result:
     tokens_read: int
     seconds: float
     citations: list[Citation] = field(default_factory=list)
+    judged: Judged | None = None
 
 
 class System(Protocol):
@@ -92,8 +99,9 @@ class AskSystem:
             model.prefill(bare_window(model, tokenizer, asked.text, style_of(asked.text)).embeddings)
         answer = report.answer if report.supported else ""
         return Result(
-            answer, report.supported, report.support, notes.nll, report.usage.prompt_tokens, waited, report.citations
-        )
+            answer, report.supported, report.support, notes.nll, report.usage.prompt_tokens, waited, report.citations,
+            notes.judged,
+        )  # fmt: skip
 
 
 class WindowSystem:
@@ -105,19 +113,30 @@ class WindowSystem:
         pick: Ranks the units.
         budget: Most slots of a window, prompt and question included.
         max_new_tokens: Most tokens of an answer.
+        evidence: Tells how well blocks fit a question, as the lens does; None where no lens has a say.
     """
 
-    def __init__(self, nets: MeasuredNets, windows: RawWindows, pick: Pick, budget: int, max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        nets: MeasuredNets,
+        windows: RawWindows,
+        pick: Pick,
+        budget: int,
+        max_new_tokens: int,
+        evidence: Find | None = None,
+    ) -> None:
         self._nets, self._windows = nets, windows
-        self._pick, self._budget = pick, budget
+        self._pick, self._budget, self._evidence = pick, budget, evidence
         self._config = AnswerConfig(max_new_tokens)
 
     def answer(self, asked: Asked, gold: list[int]) -> Result:
         """See :class:`System`."""
         started = time.perf_counter()
         tail = _tail(self._nets, asked)
-        ids = self._windows.fit(self._pick(asked), self._budget - len(tail)) + tail
-        return _read(self._nets, self._config, self._windows.kind(asked.text), gold, ids, started)
+        units = self._pick(asked)
+        ids = self._windows.fit(units, self._budget - len(tail)) + tail
+        evidence = self._evidence(asked.text, np.concatenate(units)) if self._evidence and len(units) else None
+        return _read(self._nets, self._config, self._windows.kind(asked.text), gold, ids, started, evidence)
 
 
 class PrefixSystem:
@@ -151,6 +170,7 @@ class Site:
         asked: All questions.
         windows: Lays out the tree.
         chunks: Its chunks; None when no system ranks them.
+        lenses: Its lenses.
         answer_tokens: Positions that an answer or a right answer may take.
         max_new_tokens: Most tokens of an answer.
     """
@@ -160,6 +180,7 @@ class Site:
     asked: list[Asked]
     windows: RawWindows
     chunks: ChunkRankings | None
+    lenses: Lenses
     answer_tokens: int
     max_new_tokens: int
 
@@ -179,7 +200,13 @@ def open_system(name: str, nets: MeasuredNets, site: Site) -> Iterator[System]:
         with nets.model.shared(ids):
             yield PrefixSystem(nets, site.windows, ids, site.max_new_tokens)
         return
-    yield WindowSystem(nets, site.windows, _pick(name, site), budget, site.max_new_tokens)
+    evidence = _evidence(site) if name == "oracle" else None
+    yield WindowSystem(nets, site.windows, _pick(name, site), budget, site.max_new_tokens, evidence)
+
+
+def _evidence(site: Site) -> Find:
+    index = LexicalIndex.open(site.tree)
+    return lambda question, shown: site.lenses.evidence(question, index.hits(question), shown)
 
 
 def _pick(name: str, site: Site) -> Pick:
@@ -200,12 +227,18 @@ def _tail(nets: AnswerNets, asked: Asked) -> list[int]:
 
 
 def _read(
-    nets: MeasuredNets, config: AnswerConfig, kind: str, gold: list[int], ids: list[int], started: float
+    nets: MeasuredNets,
+    config: AnswerConfig,
+    kind: str,
+    gold: list[int],
+    ids: list[int],
+    started: float,
+    evidence: Evidence | None = None,
 ) -> Result:
     """Answer from a window of token ids, without gaps in their positions, as ``ask`` does."""
     notes = nets.model.notes = Notes(gold)
     window = Window(nets.model.embed(ids), np.arange(len(ids)), len(ids))
-    reading = nets.answer(window, kind, config)
+    reading = nets.answer(window, kind, config, evidence)
     answer = reading.answer.text if reading.answer else ""
     waited = reading.first_token_at - started + notes.seconds
-    return Result(answer, bool(answer), reading.support, notes.nll, len(ids), waited)
+    return Result(answer, bool(answer), reading.support, notes.nll, len(ids), waited, judged=notes.judged)

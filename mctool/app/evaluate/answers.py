@@ -16,6 +16,7 @@ from mctool.app.evaluate.answer_windows import ChunkRankings, RawWindows
 from mctool.app.evaluate.measured_nets import MeasuredNets
 from mctool.app.evaluate.sets import Listener, chosen_sets, load_minilm
 from mctool.app.key_nets import KeyNets
+from mctool.app.lenses import Lenses
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import ResourceError, UsageError
 from mctool.core.records import Record
@@ -147,8 +148,8 @@ class _Run:
         sets = chosen_sets(config.data, config.sets)
         self._minilm = load_minilm() if config.minilm and any("hybrid" in one.system for one in wanted) else None
         self._entrants = self._possible(wanted)
-        asks = any(entrant.system == "ask" for entrant in self._entrants)
-        self._key_nets = KeyNets.find(config.device) if asks else None
+        looks = any(entrant.system in ("ask", "oracle") for entrant in self._entrants)
+        self._key_nets = KeyNets.find(config.device) if looks else None
         self._trees = {
             name: draw_questions(samples, self._tokenizer.encode_with_offsets, config.draw)
             for name, samples in sets.items()
@@ -239,6 +240,7 @@ class _Run:
                 asked=one.asked,
                 windows=RawWindows(tree, self._tokenizer),
                 chunks=ChunkRankings(tree, self._minilm) if self._ranks_chunks() else None,
+                lenses=Lenses(tree, self._key_nets, self._listener.report),
                 answer_tokens=max(self._config.max_new_tokens, *map(len, golds)),
                 max_new_tokens=self._config.max_new_tokens,
             )

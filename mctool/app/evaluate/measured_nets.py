@@ -7,15 +7,33 @@ window that it read for a question, and reads a beginning that many windows shar
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy.typing as npt
 from torch import Tensor
 
-from mctool.app.answer_nets import AnswerNets
+from mctool.app.answer_nets import AnswerNets, Reading
+from mctool.core.evidence import Evidence
+from mctool.engine.answer import AnswerConfig
+from mctool.engine.assemble import Window
 from mctool.nets.base_model import BaseModel, Decoding
+
+
+@dataclass(frozen=True)
+class Judged:
+    """By what it was decided whether a window holds an answer.
+
+    Attributes:
+        reading: Kind of reading, see :func:`mctool.app.answer_nets.reading_kind`.
+        silence: Log odds that the adapter would say nothing; None without one.
+        evidence: What the lens found; None where no lens has chosen the text.
+    """
+
+    reading: str
+    silence: float | None
+    evidence: Evidence | None
 
 
 @dataclass
@@ -26,11 +44,13 @@ class Notes:
         gold: Token ids of the right answer; none when there is none.
         nll: Nats per token of the right answer after the first window; None without one, or before a window was read.
         seconds: What is to be added to the time of reading: less for noting, more for a beginning that was read before.
+        judged: How it was decided whether there is an answer; None before a window was read.
     """
 
     gold: list[int]
     nll: float | None = None
     seconds: float = 0.0
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,21 @@ class MeasuredNets(AnswerNets):
     """The nets of ``ask`` with a model that takes notes."""
 
     model: MeasuredModel
+
+    def answer(
+        self,
+        window: Window,
+        kind: str,
+        config: AnswerConfig,
+        evidence: Evidence | None = None,
+        on_text: Callable[[str], None] | None = None,
+        refocus: Callable[[str], Window | None] | None = None,
+    ) -> Reading:
+        """See :meth:`AnswerNets.answer`."""
+        reading = super().answer(window, kind, config, evidence, on_text, refocus)
+        if self.model.notes is not None:
+            self.model.notes.judged = Judged(kind, reading.silence, evidence)
+        return reading
 
     def _model_class(self) -> type[MeasuredModel]:
         return MeasuredModel

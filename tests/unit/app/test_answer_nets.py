@@ -64,7 +64,7 @@ def test_silence_refuses_and_shows_what_was_found(ask):
     assert refused.citations == answered.nearest == []
     assert [passage.text for passage in refused.nearest] == [citation.text for citation in answered.citations]
     assert "dagger" in refused.nearest[0].text
-    assert refused.support == answered.support
+    assert refused.support < 0 < answered.support
     assert refused.usage.prompt_tokens == answered.usage.prompt_tokens > 0
     assert refused.usage.completion_tokens == 0
     assert 0 < refused.seconds.prefill < refused.seconds.first_token <= refused.seconds.total

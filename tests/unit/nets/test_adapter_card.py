@@ -54,8 +54,8 @@ def test_the_fingerprint_names_the_weights_and_not_the_card(folder, tiny_model_d
 
 def test_silence_above_the_threshold_of_the_style_refuses(tiny_model_dir):
     card = tiny_card(tiny_model_dir, short=-1.0, long=2.0)
-    assert [card.is_supported(odds, "short") for odds in (-2.0, -1.0, -0.5)] == [True, True, False]
-    assert [card.is_supported(odds, "long") for odds in (-0.5, 2.0, 2.5)] == [True, True, False]
+    assert [card.support_odds(odds, "short") >= 0 for odds in (-2.0, -1.0, -0.5)] == [True, True, False]
+    assert [card.support_odds(odds, "long") >= 0 for odds in (-0.5, 2.0, 2.5)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
