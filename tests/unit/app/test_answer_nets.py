@@ -71,9 +71,9 @@ def test_silence_refuses_and_shows_what_was_found(ask):
 
 
 def test_the_threshold_is_that_of_the_style(ask):
-    support = ask().support
-    assert ask(short=-support + 1e-6, long=ALWAYS).supported
-    assert not ask(short=-support - 1e-6).supported
+    silence = -ask(short=0.0).support
+    assert ask(short=silence + 1e-6, long=ALWAYS).supported
+    assert not ask(short=silence - 1e-6).supported
     long = replace(SHORT, style="long")
     assert ask(config=long, short=ALWAYS).supported
     assert not ask(config=long, long=ALWAYS).supported

@@ -16,6 +16,7 @@ from mctool.app.evaluate.answer_windows import RawWindows
 from mctool.app.evaluate.answers import ALSO_PLAIN, PLAIN, AnswerEvaluationConfig, evaluate_answers
 from mctool.app.evaluate.measured_nets import MeasuredModel, MeasuredNets, Notes
 from mctool.app.evaluate.sets import Listener
+from mctool.app.lenses import Lenses
 from mctool.core.config import AskConfig
 from mctool.core.errors import MismatchError, ResourceError, UsageError
 from mctool.core.records import Citation
@@ -219,7 +220,16 @@ def tree(files, nets):
 
 def site(tree, nets, asked):
     windows = RawWindows(tree, nets.tokenizer)
-    return Site(tree, str(nets.files.directory), asked, windows, None, answer_tokens=9, max_new_tokens=9)
+    return Site(
+        tree,
+        str(nets.files.directory),
+        asked,
+        windows,
+        None,
+        Lenses(tree, None, print),
+        answer_tokens=9,
+        max_new_tokens=9,
+    )
 
 
 def test_a_shared_beginning_changes_nothing(tree, nets):
