@@ -11,6 +11,8 @@ from mctool.core.blocks import BLOCK_TOKENS, TOP_LOD, block_range, parent
 from mctool.core.errors import UsageError
 from mctool.core.inspection import (
     AccessSummary,
+    ColdDocument,
+    ColdDocuments,
     DocumentList,
     HotSpan,
     HotSpans,
@@ -135,6 +137,35 @@ def inspect_hot(tree: Tree, limit: int) -> HotSpans:
         if int(tree.timeline.live_blocks_of(count.lod, count.index)):
             spans.append(_hot_span(tree, count))
     return HotSpans(str(tree.path), spans)
+
+
+def inspect_cold(tree: Tree, limit: int) -> ColdDocuments:
+    """The live documents that focus has touched least often; of equals the largest first.
+
+    A node counts for a document when all of its live blocks are of that document; coarser ones tell nothing of it.
+
+    Raises:
+        UsageError: ``limit`` is below 1.
+        TreeDamagedError: The tree cannot be read.
+    """
+    if limit < 1:
+        raise UsageError(f"--cold {limit} is not a positive number of documents")
+    sums = np.zeros((len(tree.documents), 3), np.int64)
+    for count in tree.access_counts():
+        runs = _documents_below(tree, count.lod, count.index)
+        if len(runs) == 1:
+            sums[tree.documents.index(runs[0][0])] += (count.expanded, count.collapsed, count.cited)
+    order = np.lexsort((-tree.timeline.n_tokens, sums.sum(axis=1)))[:limit].tolist()
+    starts = tree.timeline.start_token.tolist()
+    return ColdDocuments(
+        str(tree.path),
+        [
+            ColdDocument(
+                tree.documents[place].path, starts[place], starts[place + 1], NodeAccess(*sums[place].tolist())
+            )
+            for place in order
+        ],
+    )
 
 
 def find_places(tree: Tree) -> Places:

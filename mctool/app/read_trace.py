@@ -91,7 +91,8 @@ def _answer(event: Event) -> TracedAnswer:
     if not isinstance(event["supported"], bool) or not isinstance(event["citations"], list):
         raise ValueError("supported or citations has a wrong type")
     citations = [_citation(stored) for stored in event["citations"]]
-    return TracedAnswer(_text(event, "answer"), event["supported"], citations)
+    nearest = [_citation(stored) for stored in event.get("nearest", [])]
+    return TracedAnswer(_text(event, "answer"), event["supported"], citations, nearest)
 
 
 def _citation(stored: Any) -> Citation:
