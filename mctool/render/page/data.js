@@ -2,8 +2,17 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const BLOCK = 32;
 const TOTAL = DATA.tree.tokens;
+/** The directory that all documents share; the page names them without it. */
+const SHARED = (() => {
+  const paths = DATA.documents.paths;
+  if (paths.length < 2) return "";
+  let shared = paths[0].slice(0, paths[0].lastIndexOf("/") + 1);
+  for (const path of paths) while (!path.startsWith(shared)) shared = shared.slice(0, shared.lastIndexOf("/", shared.length - 2) + 1);
+  return shared;
+})();
+const shortened = (path) => (SHARED && path.startsWith(SHARED) ? path.slice(SHARED.length) : path);
 const DOCUMENTS = DATA.documents.paths.map((path, at) => ({
-  path, start: DATA.documents.starts[at], end: DATA.documents.starts[at] + DATA.documents.tokens[at],
+  path, name: shortened(path), start: DATA.documents.starts[at], end: DATA.documents.starts[at] + DATA.documents.tokens[at],
   firstBlock: DATA.documents.first_blocks[at], lineSteps: DATA.documents.line_steps[at],
 }));
 const BLOCK_TEXT = new Map();  // first token of a block -> its text and the line on which it begins
@@ -57,7 +66,7 @@ function nodesOf(lod) {
   if (!NODES[lod]) {
     const sizes = DATA.levels[lod];
     if (lod >= 2) NODES[lod] = sizes ? laid(sizes.map(() => lod), sizes, null) : [];
-    else NODES[lod] = DOCUMENTS.flatMap((one) => blocksOf(one.start, one.end).map((block) => ({ ...block, lod, score: null })));
+    else NODES[lod] = DOCUMENTS.flatMap((one) => blocksOf(one.start, one.end).map((block) => ({ ...block, lod, score: null, cost: lod ? 1 : block.end - block.start })));
   }
   return NODES[lod];
 }
@@ -92,14 +101,14 @@ function placeOf(start, end) {
   if (!first && !last) return "documents that this page does not name";
   if (first !== last) {
     const between = indexAt(DOCUMENTS, end - 1) - indexAt(DOCUMENTS, start) + 1;
-    return `${first ? first.path : "…"} to ${last ? last.path : "…"} (${number(between)} documents)`;
+    return `${first ? first.name : "…"} to ${last ? last.name : "…"} (${number(between)} documents)`;
   }
   const from = lineAt(start), block = lastBlock(first, end);
-  if (from === null) return first.path;
+  if (from === null) return first.name;
   const text = BLOCK_TEXT.get(block);
   const to = text ? text.line + text.text.replace(/\n$/, "").split("\n").length - 1
     : block + BLOCK < first.end ? lineAt(block + BLOCK) : null;
-  return to === null ? `${first.path}:${from}-` : `${first.path}:${from}-${Math.max(to, from)}`;
+  return to === null ? `${first.name}:${from}-` : `${first.name}:${from}-${Math.max(to, from)}`;
 }
 
 function lastBlock(found, end) {
@@ -139,4 +148,18 @@ function changesOf(before, after) {
     at = end;
   }
   return changes;
+}
+
+/** Adjacent raw entries of one document, as one: {start, end, score}. */
+function rawRunsOf(items) {
+  const runs = [];
+  for (const item of items) {
+    if (item.lod) continue;
+    const last = runs.at(-1);
+    if (last && last.end === item.start && documentAt(last.start) === documentAt(item.start)) {
+      last.end = item.end;
+      last.score = Math.max(last.score, item.score);
+    } else runs.push({ start: item.start, end: item.end, score: item.score });
+  }
+  return runs;
 }

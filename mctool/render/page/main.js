@@ -6,7 +6,7 @@ const state = { question: DATA.questions[0] ?? null, step: 0, selected: null, ti
 
 function currentItems() {
   if (state.question) return entriesOf(state.question.steps[state.step]);
-  return nodesOf(levelOfView());
+  return nodesOf(state.level ?? levelOfView());
 }
 
 function levelOfView() {
@@ -42,10 +42,11 @@ function spoken(item) {
 
 function say(text) { $("said").textContent = text; }
 
-function select(item, zoom = false) {
+function select(item, isClose = false) {
   state.selected = item;
   if (item) {
-    if (zoom) {
+    if (isClose) {
+      state.level = null;
       const room = Math.max((item.end - item.start) * 0.6, item.lod === 0 ? 2 * BLOCK : 0);
       map.look(item.start - room, item.end + room);
     } else map.reveal(item);
@@ -55,9 +56,23 @@ function select(item, zoom = false) {
   draw();
 }
 
+/** Select an item of any lane; without a question, the arrow keys then stay on its level until the view changes. */
+function pick(item) {
+  state.level = item?.lod ?? null;
+  select(item);
+}
+
+/** Look closer by a factor, around the selected item where it is in view. */
+function zoom(factor) {
+  state.level = null;
+  map.zoom(factor, centre());
+  draw();
+}
+
 /** Select what is now at a place; a place is anything with start and end, or a citation. */
 function goTo(place) {
   const start = place.start ?? place.start_token, end = place.end ?? place.end_token;
+  state.level = null;
   if (start >= end) { say("This passage is not in the window of this step."); return; }
   map.look(start - Math.max((end - start) * 0.3, 48), end + Math.max((end - start) * 0.3, 48));
   const items = currentItems(), item = items[indexAt(items, start)];
@@ -97,9 +112,8 @@ function play(on = !state.timer) {
 function selectBeside(direction, isWanted = () => true) {
   const items = currentItems();
   if (!items.length) return;
-  const middle = (map.view.from + map.view.to) / 2;
-  let at = state.selected ? indexAt(items, state.selected.start) + direction : indexAt(items, middle);
-  if (!state.selected && isWanted !== undefined) at = direction > 0 ? Math.max(indexAt(items, map.view.from), 0) : at;
+  let at = state.selected ? indexAt(items, state.selected.start) : -1;
+  at = at < 0 ? Math.max(indexAt(items, map.view.from), 0) : items[at].lod === state.selected.lod ? at + direction : at;
   for (let tried = 0; tried < items.length; tried++, at += direction) {
     const item = items[(at + 2 * items.length) % items.length];
     if (isWanted(item)) { select(item); return; }
@@ -120,14 +134,18 @@ function chooseQuestion(at) {
   state.selected = null;
   showQuestion(state.question, (place) => { goToStep(state.question.steps.length - 1); goTo(place); });
   showLegend(lanesOfQuestion(), state.question);
-  showEntry(null);
   goToStep(state.question.steps.length - 1);
+  const first = state.question.citations.find((one) => one.end_token > one.start_token);
+  const items = currentItems();
+  state.selected = first ? items[indexAt(items, first.start_token)] : items.find((item) => item.lod === 0) ?? null;
+  showEntry(state.selected);
+  draw();
 }
 
 const KEYS = {
   ArrowLeft: () => selectBeside(-1), ArrowRight: () => selectBeside(1),
-  "+": () => { map.zoom(2, centre()); draw(); }, "=": () => { map.zoom(2, centre()); draw(); },
-  "-": () => { map.zoom(0.5, centre()); draw(); },
+  "+": () => zoom(2), "=": () => zoom(2),
+  "-": () => zoom(0.5),
   Enter: () => state.selected && select(state.selected, true),
   Escape: () => { $("tip").hidden = true; whole(); }, 0: whole, Home: () => { map.look(0, map.view.to - map.view.from); draw(); },
   End: () => { map.look(TOTAL - (map.view.to - map.view.from), TOTAL); draw(); },
@@ -140,7 +158,7 @@ function centre() {
   return item && item.start < map.view.to && item.end > map.view.from ? (item.start + item.end) / 2 : undefined;
 }
 
-function whole() { map.look(0, TOTAL); draw(); }
+function whole() { state.level = null; map.look(0, TOTAL); draw(); }
 
 function wireMap() {
   const canvas = $("map");
@@ -155,7 +173,7 @@ function wireMap() {
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!drag) { placeTip(map.itemAt(event.offsetX), event); return; }
+    if (!drag) { placeTip(map.itemAt(event.offsetX, event.offsetY), event); return; }
     if (Math.abs(event.offsetX - drag.x) < 4 && !drag.moved) return;
     drag.moved = true;
     const tokens = (drag.x - event.offsetX) / map.width * (drag.view.to - drag.view.from);
@@ -163,12 +181,12 @@ function wireMap() {
     draw();
   });
   canvas.addEventListener("pointerup", (event) => {
-    if (drag && !drag.moved) select(map.itemAt(event.offsetX));
+    if (drag && !drag.moved) pick(map.itemAt(event.offsetX, event.offsetY));
     drag = null;
   });
   canvas.addEventListener("pointercancel", () => { drag = null; });
   canvas.addEventListener("pointerleave", () => { $("tip").hidden = true; });
-  canvas.addEventListener("dblclick", (event) => { const item = map.itemAt(event.offsetX); if (item) select(item, true); });
+  canvas.addEventListener("dblclick", (event) => { const item = map.itemAt(event.offsetX, event.offsetY); if (item) select(item, true); });
   canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
@@ -190,8 +208,8 @@ function wire() {
   on("step-on", () => goToStep(state.step + 1));
   on("step", () => goToStep(Number($("step").value)), "input");
   on("play", () => play());
-  on("zoom-in", () => { map.zoom(2, centre()); draw(); });
-  on("zoom-out", () => { map.zoom(0.5, centre()); draw(); });
+  on("zoom-in", () => zoom(2));
+  on("zoom-out", () => zoom(0.5));
   on("pan-left", () => { map.pan(-0.5); draw(); });
   on("pan-right", () => { map.pan(0.5); draw(); });
   on("whole", whole);

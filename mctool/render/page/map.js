@@ -100,8 +100,17 @@ class FocusMap {
   }
 
   drawItems(context, lane) {
-    const items = this.visible(this.scene.items).filter((item) => item.lod === lane.lod);
-    const top = Math.max(...this.scene.items.map((item) => item.score ?? 0), 1e-9);
+    const all = this.scene.hasSteps ? this.scene.items : nodesOf(lane.lod);
+    const perToken = this.width / (this.view.to - this.view.from);
+    if (!this.scene.hasSteps && BLOCK ** Math.max(lane.lod, 1) * perToken < 3) {  // too many to tell apart
+      context.fillStyle = this.colours.document;
+      context.fillRect(GUTTER, lane.top + 1, this.width, lane.height - 3);
+      context.fillStyle = this.colours.faint;
+      context.fillText(`${counted(all.length, lane.lod ? "node" : "block")}: zoom in to see them`, GUTTER + 6, lane.top + lane.height / 2);
+      return;
+    }
+    const items = this.visible(all).filter((item) => item.lod === lane.lod);
+    const top = this.scene.items.reduce((most, item) => Math.max(most, item.score ?? 0), 1e-9);
     items.sort((a, b) => (a.score ?? 0) - (b.score ?? 0));  // the highest scores are drawn last
     for (const item of items) {
       const x = this.x(item.start), width = Math.max(this.x(item.end) - x, lane.lod === 0 ? 2.5 : 0.75);
@@ -112,6 +121,29 @@ class FocusMap {
         context.fillStyle = this.colours.text;
         context.fillText(nodeOf(item) ?? "", Math.max(x, GUTTER) + 4, lane.top + lane.height / 2, width - 6);
       }
+    }
+    if (lane.lod === 0 && this.scene.hasSteps) this.drawRunNames(context, lane);
+  }
+
+  /** The place of each raw run beside it, those with the highest scores first, as far as there is room. */
+  drawRunNames(context, lane) {
+    const bars = rawRunsOf(this.scene.items).filter((run) => run.end > this.view.from && run.start < this.view.to)
+      .map((run) => ({ ...run, left: this.x(run.start), right: Math.max(this.x(run.end), this.x(run.start) + 3) }));
+    const names = [];
+    const isFree = (left, right, row) => left > GUTTER && right < GUTTER + this.width
+      && bars.every((bar) => left > bar.right || right < bar.left)
+      && names.every((name) => name.row !== row || left > name.right || right < name.left);
+    context.fillStyle = this.colours.text;
+    for (const bar of [...bars].sort((a, b) => b.score - a.score)) {
+      if (bar.right - bar.left > 60) continue;  // its text is drawn in it
+      const cited = this.scene.citations.find((one) => one.start_token < bar.end && bar.start < one.end_token);
+      const text = `${cited ? `[${cited.number}] ` : ""}${placeOf(bar.start, bar.end)}`, width = context.measureText(text).width;
+      const after = bars.filter((other) => other.left >= bar.left && other.left < bar.right + 60).map((other) => other.right + 5);
+      const places = [...after, bar.left - width - 5].flatMap((left) => [0, 1, 2, 3, 4, 5, 6].map((row) => ({ left, row })));
+      const place = places.find(({ left, row }) => isFree(left, left + width, row));
+      if (!place) continue;
+      context.fillText(text, place.left, lane.top + 9 + place.row * 14);
+      names.push({ left: place.left - 3, right: place.left + width + 6, row: place.row });
     }
   }
 
@@ -138,7 +170,7 @@ class FocusMap {
       const left = Math.max(x, GUTTER), room = Math.min(x + width, GUTTER + this.width) - left - 8;
       if (room > 26) {
         context.fillStyle = this.colours.text;
-        context.fillText(fitted(context, one.path, room), left + 4, lane.top + lane.height / 2);
+        context.fillText(fitted(context, one.name, room), left + 4, lane.top + lane.height / 2);
       }
     });
   }
@@ -150,12 +182,12 @@ class FocusMap {
       const x = this.x(one.start_token), width = Math.max(this.x(one.end_token) - x, 2);
       context.fillStyle = this.colours.cited;
       context.fillRect(x, lane.top + lane.height - 6, width, 5);
-      if (x + width / 2 - 10 > free) {
-        context.font = "bold 11px system-ui, sans-serif";
-        context.fillText(`[${one.number}]`, Math.max(Math.min(x + width / 2 - 9, GUTTER + this.width - 20), GUTTER), lane.top + 8);
-        context.font = "11px system-ui, sans-serif";
-        free = x + width / 2 + 12;
-      }
+      const left = Math.max(x + width / 2 - 9, free);
+      if (x + width < GUTTER || x > GUTTER + this.width || left > x + width / 2 + 30) continue;
+      context.font = "bold 11px system-ui, sans-serif";
+      context.fillText(`[${one.number}]`, Math.max(Math.min(left, GUTTER + this.width - 20), GUTTER), lane.top + 8);
+      context.font = "11px system-ui, sans-serif";
+      free = left + 20;
     }
   }
 
@@ -200,9 +232,14 @@ class FocusMap {
     const x = Math.max(this.x(item.start), GUTTER - 2), end = Math.min(this.x(item.end), GUTTER + this.width + 2);
     context.lineWidth = 2;
     context.strokeStyle = this.colours.focus;
-    context.strokeRect(x - 1, lane.top + 1, Math.max(end - x, 4) + 1, lane.height - 3);
+    const middle = (Math.max(x, GUTTER) + Math.min(end, GUTTER + this.width)) / 2;
+    if (end - x > 7) context.strokeRect(x - 1, lane.top + 1, end - x + 1, lane.height - 3);
     context.fillStyle = this.colours.focus;
-    context.fillRect((Math.max(x, GUTTER) + end) / 2 - 0.75, 0, 1.5, lane.top);
+    context.beginPath();  // a pointer below the lane, which hides nothing
+    context.moveTo(middle, lane.top + lane.height - 9);
+    context.lineTo(middle + 6, lane.top + lane.height);
+    context.lineTo(middle - 6, lane.top + lane.height);
+    context.fill();
   }
 
   drawOverview() {
@@ -224,9 +261,10 @@ class FocusMap {
     context.strokeRect(at(this.view.from) + 1, 1, Math.max(at(this.view.to) - at(this.view.from) - 2, 3), 18);
   }
 
-  /** The item at a point of the canvas: that of the lane, else the one at the token. */
-  itemAt(x) {
-    const token = this.token(x), items = this.scene.items;
+  /** The item at a point of the canvas: a raw one that is near, else the one at the token. */
+  itemAt(x, y) {
+    const lane = this.lanes.find((one) => one.lod !== undefined && y >= one.top && y < one.top + one.height);
+    const token = this.token(x), items = this.scene.hasSteps || !lane ? this.scene.items : nodesOf(lane.lod);
     const near = items.filter((item) => item.lod === 0 && item.score !== null && Math.abs(this.x((item.start + item.end) / 2) - x) < 4);
     const found = items[indexAt(items, token)];
     if (found && found.lod === 0) return found;

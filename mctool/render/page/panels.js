@@ -16,6 +16,7 @@ function element(name, attributes = {}, ...children) {
 function showHeader() {
   const tree = DATA.tree;
   $("tree-facts").textContent = `${tree.path}: ${counted(tree.tokens, "token")} in ${counted(tree.documents, "document")}`
+    + (SHARED ? `, all below ${SHARED}` : "")
     + (tree.is_open ? "" : " (from the trace alone; the tree is gone or has changed)");
   const left = [];
   if (tree.is_open) {
@@ -39,8 +40,8 @@ function showQuestion(question, goTo) {
   $("sources-title").textContent = question.supported && question.answer ? "Where the answer came from"
     : question.answer ? "The nearest passages, which do not hold an answer" : "Passages that focus found";
   $("citations").replaceChildren(...question.citations.map((one, at) => {
-    const place = `[${at + 1}] ${one.path}:${one.start_line}-${one.end_line}`;
-    const button = element("button", { type: "button", onclick: () => goTo(one) }, place);
+    const place = `[${at + 1}] ${shortened(one.path)}:${one.start_line}-${one.end_line}`;
+    const button = element("button", { type: "button", title: one.path, onclick: () => goTo(one) }, place);
     const item = element("li", {}, button);
     if (one.delta_nats !== null) {
       const bar = element("i");
@@ -60,10 +61,11 @@ function showSummary(question, items, isLast) {
   const documents = new Set(raw.map((item) => documentAt(item.start)?.path));
   const share = tokens / Math.max(TOTAL, 1) * 100;
   $("map-title").textContent = isLast ? "What was read, and what was left out" : "On the way: what was looked at";
-  $("summary").textContent = `${isLast ? "In the end" : "At this step"}, ${counted(tokens, "token")} in `
-    + `${counted(raw.length, "block")} of ${counted(documents.size, "document")} stand as raw text: `
-    + `${share >= 0.1 || !share ? share.toFixed(1) : share.toPrecision(1)}% of the tree. Everything else is left out; it stands here `
-    + `only as ${counted(items.length - raw.length, "coarser entry").replace("entrys", "entries")}.`;
+  const rest = items.length - raw.length;
+  $("summary").textContent = (isLast ? "The model is given the words of " : "At this step, raw text shows ")
+    + `${counted(tokens, "token")} (${counted(raw.length, "block")}) from ${counted(documents.size, "document")}: `
+    + `${share >= 0.1 || !share ? share.toFixed(1) : share.toPrecision(1)}% of the tree. The words of everything else are left out; `
+    + `${rest === 1 ? "one coarser entry stands" : `${number(rest)} coarser entries stand`} for it.`;
 }
 
 function showStep(question, at) {
@@ -132,7 +134,7 @@ function find(words) {
       const start = run.start_token + at * BLOCK, from = Math.max(place - 50, 0);
       const line = BLOCK_TEXT.get(start).line + text.slice(0, place).split("\n").length - 1;
       found.push({ start, end: Math.min(start + BLOCK, documentAt(start)?.end ?? start + BLOCK), text: text.slice(from, place + wanted.length + 60),
-        at: place - from, length: wanted.length, note: `${documentAt(start)?.path ?? ""}:${line}` });
+        at: place - from, length: wanted.length, note: `${documentAt(start)?.name ?? ""}:${line}` });
     });
   }
   return found;
@@ -170,7 +172,7 @@ function showLegend(lods, question) {
   const parts = [...kinds.map((text) => line(text))];
   if (question) {
     parts.push(line("focus score: below 0", "below"), line("none", "gist"), line("low to high", "low", "mid", "high"),
-      line("changed, upper half: expanded", "expanded"), line("lower half: collapsed", "collapsed"), line("cited", "cited"));
+      line("changed: upper half, expanded", "expanded"), line("lower half, collapsed", "collapsed"), line("cited", "cited"));
   }
   if (DATA.touched.nodes.length) parts.push(line("touched: how often focus was here, over all questions", "heat"));
   $("legend").replaceChildren(...parts);
