@@ -1,4 +1,4 @@
-"""A browser without a window for tests: Chromium over the WebDriver protocol of its own driver, plain HTTP with JSON."""
+"""A browser without a window for tests: Chromium over WebDriver, which is plain HTTP with JSON."""
 
 import json
 import re
