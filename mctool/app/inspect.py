@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -175,7 +177,17 @@ def find_places(tree: Tree) -> Places:
         first, last = (_block_at(tree, token) for token in (start_token, end_token - 1))
         return tree.span(first, first + 1).start_line, tree.span(last, last + 1).end_line
 
-    return Places(tree.timeline.start_token[:-1].tolist(), line_range)
+    directory = _shared_directory([document.path for document in tree.documents])
+    return Places(tree.timeline.start_token[:-1].tolist(), line_range, directory)
+
+
+def _shared_directory(paths: Sequence[str]) -> str:
+    """What all of several paths begin with, up to a slash; empty when they share nothing."""
+    if len(paths) < 2:
+        return ""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(paths), max(paths), strict=False))
+    shared = "".join(letter for letter, _ in pairs)
+    return shared[: shared.rfind("/") + 1]
 
 
 def _documents(tree: Tree) -> list[TreeDocument]:

@@ -1,4 +1,4 @@
-"""``ask --show-focus``: the LOD map after each refocus, as an animation on a terminal, one below the other elsewhere."""
+"""``ask --show-focus``: the LOD map after each refocus, animated on a terminal, one below the other elsewhere."""
 
 from __future__ import annotations
 
