@@ -148,7 +148,6 @@ def _read_trace(name: str) -> list[TracedQuestion]:
 
 def _draw_outcome(console: Console, traced: TracedQuestion, tree: Tree | None) -> None:
     """Draw the last step against the first cover, and the passages."""
-    from mctool.render.answer import render_citations
     from mctool.render.lod_map import render_lod_map
 
     n_steps = len(traced.steps)
@@ -165,12 +164,11 @@ def _draw_outcome(console: Console, traced: TracedQuestion, tree: Tree | None) -
         )
     )
     console.print()
-    console.print(render_citations(traced.answer.citations if traced.answer else []))
+    _print_passages(console, traced)
 
 
 def _replay(traced: TracedQuestion, tree: Tree | None) -> None:
     """Draw the first cover and each refocus of one question, then its answer."""
-    from mctool.render.answer import render_citations
     from mctool.render.lod_map import render_lod_map, step_title
     from mctool.render.safe_text import safe_text
 
@@ -201,7 +199,17 @@ def _replay(traced: TracedQuestion, tree: Tree | None) -> None:
         return
     if traced.answer.answer:
         console.print(safe_text(traced.answer.answer), markup=False)
-    console.print(render_citations(traced.answer.citations))
+    _print_passages(console, traced)
+
+
+def _print_passages(console: Console, traced: TracedQuestion) -> None:
+    from mctool.render.answer import render_citations, render_nearest
+
+    answer = traced.answer
+    if answer is not None and answer.nearest and not answer.citations:
+        console.print(render_nearest(answer.nearest))
+    else:
+        console.print(render_citations(answer.citations if answer else []))
 
 
 def _places(tree: Tree | None) -> Places | None:
