@@ -50,14 +50,15 @@ def page_of_tree(tree: Tree, questions: Sequence[TracedQuestion]) -> Page:
     """A page about a tree, with what focus did for questions, if any.
 
     Args:
-        tree: What is shown; its timeline is that of the questions.
-        questions: From a trace or from :func:`mctool.app.traced_focus.traced_focus`.
+        tree: What is shown.
+        questions: From a trace or from :func:`mctool.app.traced_focus.traced_focus`; those about another timeline are
+            left out.
 
     Raises:
         TreeDamagedError: The tree cannot be read.
     """
-    shown = _within(questions)
     timeline = tree.timeline
+    shown = _within([question for question in questions if question.tokens == timeline.total_tokens])
     citations = [citation for question in shown for citation in question.citations]
     touched = _touched(tree)
     texts = choose_text(tree, shown, citations, touched.nodes, TEXT_BYTES)
@@ -107,7 +108,7 @@ def page_of_trace(questions: Sequence[TracedQuestion]) -> Page:
 
 
 def _within(questions: Sequence[TracedQuestion]) -> list[PageQuestion]:
-    """The questions from the first on that there is room for; the first in any case."""
+    """The questions from the first on that there is room for; the first, if any, in any case."""
     shown: list[PageQuestion] = []
     room = QUESTION_BYTES
     for question in questions:

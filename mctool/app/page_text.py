@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +47,29 @@ def choose_text(
         if room < 0:
             break
         kept.append(block)
-    kept.sort()
+    return _page_texts(tree, sorted(kept), pieces)
+
+
+def text_of_range(tree: Tree, start: int, end: int) -> list[PageText]:
+    """The text of all blocks in the token range [start, end), as far as the timeline goes."""
+    timeline = tree.timeline
+    end = min(end, timeline.total_tokens)
+    if start >= end:
+        return []
+    first, last = _rank_of_token(timeline, np.array([start, end - 1])).tolist()
+    blocks = timeline.blocks_at(np.arange(first, last + 1))
+    return _page_texts(tree, blocks.tolist(), dict(_texts(tree, blocks)))
+
+
+def _page_texts(tree: Tree, blocks: Sequence[int], pieces: Mapping[int, str]) -> list[PageText]:
+    """Blocks in ascending order with their text, adjacent ones together."""
     return [
-        PageText(int(timeline.token_start(first)), int(tree.line_starts(np.array([first]))[0]), texts)
-        for first, texts in ((run[0], [pieces[block] for block in run]) for run in _runs(timeline, kept))
+        PageText(
+            int(tree.timeline.token_start(run[0])),
+            int(tree.line_starts(np.array([run[0]]))[0]),
+            [pieces[block] for block in run],
+        )
+        for run in _runs(tree.timeline, blocks)
     ]
 
 
@@ -86,7 +105,7 @@ def _raw_starts(question: PageQuestion, step: int) -> IntArray:
 
 
 def _rank_of_token(timeline: Timeline, tokens: IntArray) -> IntArray:
-    """Ranks of the live blocks that begin at token positions."""
+    """Ranks of the live blocks in which token positions lie."""
     document = np.searchsorted(timeline.start_token, tokens, side="right") - 1
     ranks: IntArray = timeline.start_rank[document] + (tokens - timeline.start_token[document]) // 32
     return ranks

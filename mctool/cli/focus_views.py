@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mctool.cli.console import note_console, output_console, print_json, reporter
 from mctool.core.config import AskConfig
-from mctool.core.errors import MctoolError, ResourceError, SourceError
+from mctool.core.errors import MctoolError, ResourceError, SourceError, TreeNotFoundError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,7 +71,9 @@ def write_page(file: str, source: FocusSource) -> None:
     """
     from mctool.render.html_page import render_page
 
-    _write(file, "--html", render_page(_page(source)), source.quiet)
+    with _page(source) as (page, _):
+        html = render_page(page)
+    _write(file, "--html", html, source.quiet)
 
 
 def write_picture(file: str, source: FocusSource) -> None:
@@ -83,44 +85,63 @@ def write_picture(file: str, source: FocusSource) -> None:
     from mctool.render.picture import export_svg, picture_console
 
     console = picture_console(PICTURE_COLUMNS)
-    title = "mctool"
     if source.trace is not None:
-        for question in _read_trace(source.trace):
-            with _tree_of(question) as tree:
-                _draw_outcome(console, question, tree)
-            title = question.question
+        for traced in (questions := _read_trace(source.trace)):
+            with _tree_of(traced) as tree:
+                _draw_answer(console, traced, tree)
+        title = questions[0].question
     else:
         from mctool.app.ask import Reader
         from mctool.app.traced_focus import traced_focus
 
+        title = source.query or ""
         with Reader(source.tree, source.model, report=reporter(source.quiet)) as reader:
-            traced = traced_focus(reader, source.query or "", source.config)
-            _draw_outcome(console, traced, reader.tree)
-        title = traced.question
+            _draw_answer(console, traced_focus(reader, title, source.config), reader.tree)
     _write(file, "--svg", export_svg(console, title), source.quiet)
 
 
-def _page(source: FocusSource) -> Page:
+def serve_page(source: FocusSource, port: int) -> None:
+    """Serve the page to the browser on this machine until it is interrupted.
+
+    Raises:
+        TreeNotFoundError: The tree of a trace is gone, or is not as long as it was.
+        ResourceError: The port is taken.
+    """
+    from mctool.app.serve import page_server
+
+    with _page(source) as (page, tree):
+        if tree is None:
+            raise TreeNotFoundError(f"the tree {page.tree.path} is gone or has changed", "use --html FILE")
+        with page_server(page, tree, port) as server:
+            address = f"http://{server.server_address[0]}:{server.server_address[1]}/"
+            note_console().print(f"open {address} (Ctrl-C ends)", markup=False)
+            server.serve_forever()
+
+
+@contextmanager
+def _page(source: FocusSource) -> Iterator[tuple[Page, Tree | None]]:
+    """The page, and the open tree that it is about; None where only a trace is at hand."""
     from mctool.app.page import page_of_trace, page_of_tree
 
     if source.trace is not None:
         questions = _read_trace(source.trace)
         with _tree_of(questions[0]) as tree:
             if tree is None:
-                return page_of_trace(questions)
-            known = [question for question in questions if question.tokens == tree.timeline.total_tokens]
-            return page_of_tree(tree, known)
-    if source.query is not None:
+                yield page_of_trace(questions), None
+            else:
+                yield page_of_tree(tree, questions), tree
+    elif source.query is not None:
         from mctool.app.ask import Reader
         from mctool.app.traced_focus import traced_focus
 
         with Reader(source.tree, source.model, report=reporter(source.quiet)) as reader:
-            return page_of_tree(reader.tree, [traced_focus(reader, source.query, source.config)])
-    from mctool.app.trees import locate_tree
-    from mctool.tree import Tree
+            yield page_of_tree(reader.tree, [traced_focus(reader, source.query, source.config)]), reader.tree
+    else:
+        from mctool.app.trees import locate_tree
+        from mctool.tree import Tree
 
-    with Tree.open(locate_tree(source.tree)) as tree:
-        return page_of_tree(tree, [])
+        with Tree.open(locate_tree(source.tree)) as tree:
+            yield page_of_tree(tree, []), tree
 
 
 def _write(file: str, option: str, content: str, quiet: bool) -> None:
@@ -165,6 +186,17 @@ def _draw_outcome(console: Console, traced: TracedQuestion, tree: Tree | None) -
     )
     console.print()
     _print_passages(console, traced)
+
+
+def _draw_answer(console: Console, traced: TracedQuestion, tree: Tree | None) -> None:
+    """Draw a question with its answer, if there is one, and where that came from."""
+    from mctool.render.safe_text import safe_text
+
+    console.print(safe_text(traced.question), style="bold", markup=False)
+    if traced.answer is not None and traced.answer.answer:
+        console.print(safe_text(traced.answer.answer), markup=False)
+    console.print()
+    _draw_outcome(console, traced, tree)
 
 
 def _replay(traced: TracedQuestion, tree: Tree | None) -> None:

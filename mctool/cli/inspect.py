@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mctool.cli.console import output_console, print_json
-from mctool.cli.focus_views import FocusSource, show_query, show_trace, write_page, write_picture
+from mctool.cli.focus_views import FocusSource, serve_page, show_query, show_trace, write_page, write_picture
 from mctool.cli.options import DebugOption, JsonOption, ModelOption, QuietOption, TreeOption
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import UsageError
@@ -53,6 +53,10 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE", help="Write the map of --query or --trace as a picture; - for standard output."),
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Open the page of --html live, for the browser on this machine alone.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port of --serve; 0 for any that is free.", min=0, max=65535)] = 0,
     lens: Annotated[
         str, typer.Option(help="The lens of --query: hybrid, by words and by meaning; lexical, by words alone.")
     ] = AskConfig.lens,
@@ -68,14 +72,18 @@ def inspect(
     """
     shown = {"--query": query, "--node": node, "--doc": doc, "--trace": trace, "--hot": hot, "--cold": cold}
     _require_one(shown)
-    _require_one({"--html": html, "--svg": svg, "--json": as_json or None})
+    _require_one({"--html": html, "--svg": svg, "--serve": serve or None, "--json": as_json or None})
     if query == STDIN:
         query = sys.stdin.read()
     config = AskConfig(lens=lens)  # type: ignore[arg-type]  (checked by AskConfig)
     source = FocusSource(query, config, trace, tree, model, quiet)
-    if html is not None:
-        _require_one({"--html": html, "--node": node, "--doc": doc, "--hot": hot, "--cold": cold})
-        write_page(html, source)
+    if html is not None or serve:
+        page = {"--serve" if serve else "--html": True}
+        _require_one(page | {"--node": node, "--doc": doc, "--hot": hot, "--cold": cold})
+        if html is not None:
+            write_page(html, source)
+        else:
+            serve_page(source, port)
     elif svg is not None:
         if query is None and trace is None:
             raise UsageError("--svg draws the focus of a question", "give it --query TEXT or --trace FILE")

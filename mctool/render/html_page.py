@@ -16,17 +16,19 @@ from mctool.core.page import Page
 SCRIPTS = ("data.js", "map.js", "panels.js", "main.js")
 
 
-def render_page(page: Page) -> str:
-    """The page as HTML."""
+def render_page(page: Page, is_live: bool = False) -> str:
+    """The page as HTML; one that ``is_live`` may ask the server it comes from for text that it lacks."""
     script = "\n".join(['"use strict";', *(_part(name) for name in SCRIPTS)])
     style = _part("page.css")
+    source = "'self'" if is_live else "'none'"
     title = page.questions[0].question if page.questions else page.tree.path
     parts = {
         "@POLICY@": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'",
+        f"img-src data:; connect-src {source}; base-uri 'none'; form-action 'none'",
         "@TITLE@": f"{_escaped(title)} - mctool",
         "@STYLE@": style,
         "@SCRIPT@": script,
+        "@LIVE@": "true" if is_live else "false",
         "@DATA@": _json(page),
     }
     html = _part("page.html")

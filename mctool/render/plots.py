@@ -6,9 +6,9 @@ They take rows as plain values, as the tables of :mod:`mctool.render.evaluation`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,15 +57,13 @@ def plot_focus(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
     questions = {one["set"]: one["questions"] for one in sets}
     figure, panels = _panels(len(groups), PANEL_INCHES[1])
     for panel, (name, of_set) in zip(panels, groups, strict=True):
-        others = iter(range(len(OTHERS)))
+        others = count()
         for signal, group in groupby(of_set, key=lambda row: row["signal"]):
             points = list(group)
-            colour, marker, width = _look(signal, others)
+            look = _look(signal, others)
             budgets, recalls = [row["budget"] for row in points], [row["recall"] for row in points]
             errors = [row["se"] or 0 for row in points]
-            panel.errorbar(
-                budgets, recalls, errors, color=colour, marker=marker, ms=4, lw=width, capsize=2, label=signal
-            )
+            panel.errorbar(budgets, recalls, errors, label=signal, ms=4, capsize=2, **look)
         panel.set_xscale("log", base=2)
         panel.set_xticks(budgets, [str(budget) for budget in budgets])
         panel.set_ylim(0, 1.03)
@@ -115,20 +113,21 @@ def plot_speed(rows: Iterable[Row], file: Path) -> None:
     _save(figure, file)
 
 
-def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+def _panels(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with panels below each other, two in a row from four on."""
     from matplotlib.figure import Figure
 
-    n_columns = 1 if count < 4 else 2
-    n_rows = -(-count // n_columns)
+    n_columns = 1 if n_panels < 4 else 2
+    n_rows = -(-n_panels // n_columns)
     figure = Figure(figsize=(PANEL_INCHES[0] * n_columns, height * n_rows), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
-    for panel in panels[count:]:
+    for panel in panels[n_panels:]:
         panel.set_visible(False)
     for panel in panels:
         panel.grid(alpha=0.3)
+        panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
-    return figure, panels[:count]
+    return figure, panels[:n_panels]
 
 
 def _bars(panel: Axes, names: Sequence[str], values: Sequence[float], errors: Sequence[float] | None) -> None:
@@ -140,12 +139,12 @@ def _bars(panel: Axes, names: Sequence[str], values: Sequence[float], errors: Se
     panel.grid(visible=False, axis="y")
 
 
-def _look(signal: str, others: Iterable[int]) -> tuple[str, str, float]:
-    """Colour, marker and width of a curve."""
+def _look(signal: str, others: Iterator[int]) -> dict[str, Any]:
+    """Colour, marker, width and style of a curve."""
     if _is_own(signal):
-        return OWN, "*" if "hybrid" in signal else "o", 2.0
-    place = next(iter(others)) % len(OTHERS)
-    return OTHERS[place], MARKERS[place], 1.0
+        return {"color": OWN, "marker": "*", "lw": 2.0, "ls": "-" if "hybrid" in signal else "--"}
+    place = next(others) % len(OTHERS)
+    return {"color": OTHERS[place], "marker": MARKERS[place], "lw": 1.0}
 
 
 def _is_own(name: str) -> bool:

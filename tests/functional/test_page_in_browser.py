@@ -1,11 +1,16 @@
 """The page of ``inspect --html`` in a real browser without a window; skipped where there is no Chromium."""
 
 import json
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from headless import CHROMIUM, DRIVER, Browser
 
+from mctool.app.page import page_of_tree
+from mctool.app.serve import page_server
 from mctool.tree import Tree
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
@@ -125,6 +130,26 @@ def test_a_trace_without_its_tree(opened, project, run_cli):
     cited = lines[-1]["citations"][0]
     assert browser.text("citations").endswith(lines[-1]["citations"][-1]["text"])
     assert cited["text"].startswith(browser.text("entry-text"))
+
+
+def test_a_live_page_reads_text_when_it_is_looked_at(opened, project, browser):
+    with Tree.open(project / ".mctool") as tree:
+        page = replace(page_of_tree(tree, []), texts=[], text_blocks=0)
+        with page_server(page, tree, 0) as server:
+            worker = threading.Thread(target=server.serve_forever)
+            worker.start()
+            try:
+                browser.open(f"http://127.0.0.1:{server.server_address[1]}/")
+                press(browser, *["ArrowRight", "Enter"] * 4, *"+++", "ArrowRight")
+                index = int(browser.text("entry-title").removeprefix("Entry 0:"))
+                for _ in range(100):
+                    if browser.text("entry-text"):
+                        break
+                    time.sleep(0.05)
+                assert browser.text("entry-text") == tree.text(index, index + 1)
+            finally:
+                server.shutdown()
+                worker.join()
 
 
 def test_light_and_dark(opened):

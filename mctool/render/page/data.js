@@ -16,12 +16,32 @@ const DOCUMENTS = DATA.documents.paths.map((path, at) => ({
   firstBlock: DATA.documents.first_blocks[at], lineSteps: DATA.documents.line_steps[at],
 }));
 const BLOCK_TEXT = new Map();  // first token of a block -> its text and the line on which it begins
-for (const run of DATA.texts) {
-  let line = run.start_line;
-  run.blocks.forEach((text, at) => {
-    BLOCK_TEXT.set(run.start_token + at * BLOCK, { text, line });
-    line += text.split("\n").length - 1;
-  });
+function keepTexts(runs) {
+  for (const run of runs) {
+    let line = run.start_line;
+    run.blocks.forEach((text, at) => {
+      BLOCK_TEXT.set(run.start_token + at * BLOCK, { text, line });
+      line += text.split("\n").length - 1;
+    });
+  }
+}
+keepTexts(DATA.texts);
+
+const IS_LIVE = document.documentElement.dataset.live === "true";
+const MOST_FETCHED = 64 * BLOCK;
+const ASKED = new Set();
+/** Ask the server for the text of a range, where there is one; true when that brought something new. */
+async function fetchText(start, end) {
+  if (!IS_LIVE) return false;
+  const asked = `text?start=${Math.floor(start)}&end=${Math.min(Math.ceil(end), Math.floor(start) + MOST_FETCHED)}`;
+  if (ASKED.has(asked)) return false;
+  ASKED.add(asked);
+  const answer = await fetch(asked);
+  if (!answer.ok) return false;
+  const runs = await answer.json();
+  keepTexts(runs);
+  DATA.texts.push(...runs);
+  return true;
 }
 
 const number = (value) => value.toLocaleString("en-US");

@@ -54,6 +54,16 @@ function select(item, isClose = false) {
   }
   showEntry(item);
   draw();
+  fillText(item);
+}
+
+/** Show text that a live page lacks once it is here. */
+async function fillText(item) {
+  if (!item || textOf(item.start, item.end).shown === textOf(item.start, item.end).all) return;
+  if (await fetchText(item.start, item.end) && state.selected === item) {
+    showEntry(item);
+    draw();
+  }
 }
 
 /** Select an item of any lane; without a question, the arrow keys then stay on its level until the view changes. */

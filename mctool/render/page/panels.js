@@ -24,6 +24,7 @@ function showHeader() {
       ? `This page holds the text of ${number(DATA.text_blocks)} of ${counted(tree.blocks, "block")}: those in focus, what `
         + "stands around them, and others while there was room. `mctool inspect --node LOD:INDEX` shows any."
       : "This page holds the whole text of the tree.");
+    if (IS_LIVE) left.push("The text of any other entry comes from the tree when it is selected.");
   } else left.push("This page holds the text of the citations alone.");
   if (DATA.documents.left_out) left.push(`${counted(DATA.documents.left_out, "document")} are not named.`);
   if (DATA.touched.left_out) left.push(`${counted(DATA.touched.left_out, "node")} that focus touched less often are left out.`);

@@ -104,6 +104,12 @@ def test_any_choice_of_text_is_exact_and_in_order(tree, room, start):
     assert all(before.start_token < after.start_token for before, after in pairwise(runs))
 
 
+def test_questions_about_another_timeline_are_left_out(tree):
+    total = tree.timeline.total_tokens
+    page = page_of_tree(tree, [traced(total), traced(total + 32)])
+    assert (len(page.questions), page.questions_left_out) == (1, 1)
+
+
 def test_a_trace_without_a_tree_has_the_text_of_its_citations(tree):
     total = tree.timeline.total_tokens
     page = page_of_trace([traced(total), traced(total + 1)])
