@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mctool.app.page_text import choose_text
+from mctool.app.page_tokens import with_tokens
 from mctool.core.blocks import BLOCK_TOKENS, TOP_LOD
 from mctool.core.inspection import TracedAnswer, TracedQuestion
 from mctool.core.page import (
@@ -24,6 +25,7 @@ from mctool.core.page import (
     PageTree,
 )
 from mctool.core.records import Citation, FocusEntry, FocusIteration, Record
+from mctool.nets.tokenizer import TextTokenizer
 from mctool.tree import Tree
 from mctool.version import __version__
 
@@ -40,19 +42,20 @@ TOUCHED_NODES = 2_000
 QUESTION_BYTES = 900_000
 """Room for questions in a page, as JSON: later ones that do not fit are left out."""
 
-TEXT_BYTES = 800_000
-"""Room for text in a page, as JSON."""
+TEXT_BYTES = 700_000
+"""Room for text in a page, as JSON; where its tokens begin may take as much again."""
 
 Flags = npt.NDArray[np.bool_]
 
 
-def page_of_tree(tree: Tree, questions: Sequence[TracedQuestion]) -> Page:
+def page_of_tree(tree: Tree, questions: Sequence[TracedQuestion], tokenizer: TextTokenizer | None = None) -> Page:
     """A page about a tree, with what focus did for questions, if any.
 
     Args:
         tree: What is shown.
         questions: From a trace or from :func:`mctool.app.traced_focus.traced_focus`; those about another timeline are
             left out.
+        tokenizer: That of the tree, to tell tokens apart within blocks.
 
     Raises:
         TreeDamagedError: The tree cannot be read.
@@ -62,6 +65,8 @@ def page_of_tree(tree: Tree, questions: Sequence[TracedQuestion]) -> Page:
     citations = [citation for question in shown for citation in question.citations]
     touched = _touched(tree)
     texts = choose_text(tree, shown, citations, touched.nodes, TEXT_BYTES)
+    if tokenizer is not None:
+        texts = [with_tokens(tree, tokenizer, text) for text in texts]
     return Page(
         version=PAGE_VERSION,
         made_by=f"mctool {__version__}",

@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from mctool.app.page_text import text_of_range
+from mctool.app.page_tokens import with_tokens
 from mctool.core.errors import ResourceError
 from mctool.core.page import Page
+from mctool.nets.tokenizer import TextTokenizer
 from mctool.render.html_page import render_page
 from mctool.tree import Tree
 
@@ -21,7 +23,7 @@ MOST_TOKENS = 32_768
 
 
 @contextmanager
-def page_server(page: Page, tree: Tree, port: int) -> Iterator[HTTPServer]:
+def page_server(page: Page, tree: Tree, port: int, tokenizer: TextTokenizer | None = None) -> Iterator[HTTPServer]:
     """A server on the loopback interface; ``serve_forever`` answers one request after the other.
 
     ``/`` is the page; ``/text?start=TOKEN&end=TOKEN`` the text of the blocks in a range, as JSON. Only requests to
@@ -31,6 +33,7 @@ def page_server(page: Page, tree: Tree, port: int) -> Iterator[HTTPServer]:
         page: What is shown.
         tree: Where text comes from; stays open.
         port: 0 for any that is free.
+        tokenizer: That of the tree, to tell tokens apart.
 
     Raises:
         ResourceError: The port is taken.
@@ -48,8 +51,10 @@ def page_server(page: Page, tree: Tree, port: int) -> Iterator[HTTPServer]:
             elif address.path == "/":
                 self._send(body, "text/html; charset=utf-8")
             elif address.path == "/text" and (tokens := _range(address.query)) is not None:
-                texts = [text.to_json() for text in text_of_range(tree, *tokens)]
-                self._send(json.dumps(texts).encode(), "application/json")
+                texts = text_of_range(tree, *tokens)
+                if tokenizer is not None:
+                    texts = [with_tokens(tree, tokenizer, text) for text in texts]
+                self._send(json.dumps([text.to_json() for text in texts]).encode(), "application/json")
             else:
                 self.send_error(HTTPStatus.NOT_FOUND)
 

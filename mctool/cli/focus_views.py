@@ -107,12 +107,13 @@ def serve_page(source: FocusSource, port: int) -> None:
         TreeNotFoundError: The tree of a trace is gone, or is not as long as it was.
         ResourceError: The port is taken.
     """
+    from mctool.app.page_tokens import find_tokenizer
     from mctool.app.serve import page_server
 
     with _page(source) as (page, tree):
         if tree is None:
             raise TreeNotFoundError(f"the tree {page.tree.path} is gone or has changed", "use --html FILE")
-        with page_server(page, tree, port) as server:
+        with page_server(page, tree, port, find_tokenizer(tree, source.model)) as server:
             address = f"http://{server.server_address[0]}:{server.server_address[1]}/"
             note_console().print(f"open {address} (Ctrl-C ends)", markup=False)
             server.serve_forever()
@@ -122,6 +123,7 @@ def serve_page(source: FocusSource, port: int) -> None:
 def _page(source: FocusSource) -> Iterator[tuple[Page, Tree | None]]:
     """The page, and the open tree that it is about; None where only a trace is at hand."""
     from mctool.app.page import page_of_trace, page_of_tree
+    from mctool.app.page_tokens import find_tokenizer
 
     if source.trace is not None:
         questions = _read_trace(source.trace)
@@ -129,19 +131,20 @@ def _page(source: FocusSource) -> Iterator[tuple[Page, Tree | None]]:
             if tree is None:
                 yield page_of_trace(questions), None
             else:
-                yield page_of_tree(tree, questions), tree
+                yield page_of_tree(tree, questions, find_tokenizer(tree, source.model)), tree
     elif source.query is not None:
         from mctool.app.ask import Reader
         from mctool.app.traced_focus import traced_focus
 
         with Reader(source.tree, source.model, report=reporter(source.quiet)) as reader:
-            yield page_of_tree(reader.tree, [traced_focus(reader, source.query, source.config)]), reader.tree
+            questions = [traced_focus(reader, source.query, source.config)]
+            yield page_of_tree(reader.tree, questions, find_tokenizer(reader.tree, source.model)), reader.tree
     else:
         from mctool.app.trees import locate_tree
         from mctool.tree import Tree
 
         with Tree.open(locate_tree(source.tree)) as tree:
-            yield page_of_tree(tree, []), tree
+            yield page_of_tree(tree, [], find_tokenizer(tree, source.model)), tree
 
 
 def _write(file: str, option: str, content: str, quiet: bool) -> None:

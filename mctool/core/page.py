@@ -5,7 +5,7 @@ Tokens are positions in the live timeline, half open; lines count from 1. Long l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mctool.core.records import Record
 
@@ -48,11 +48,15 @@ class PageDocuments(Record):
 
 @dataclass(frozen=True)
 class PageText(Record):
-    """The text of adjacent blocks of one document: ``blocks`` has that of each, ``start_line`` is that of the first."""
+    """The text of adjacent blocks of one document: ``blocks`` has that of each, ``start_line`` is that of the first.
+
+    ``tokens`` has the characters of each token of each block; none where that is unknown.
+    """
 
     start_token: int
     start_line: int
     blocks: list[str]
+    tokens: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ const DOCUMENTS = DATA.documents.paths.map((path, at) => ({
   path, name: shortened(path), start: DATA.documents.starts[at], end: DATA.documents.starts[at] + DATA.documents.tokens[at],
   firstBlock: DATA.documents.first_blocks[at], lineSteps: DATA.documents.line_steps[at],
 }));
-const BLOCK_TEXT = new Map();  // first token of a block -> its text and the line on which it begins
+const BLOCK_TEXT = new Map();  // first token of a block -> its text, the line on which it begins, characters of its tokens
 function keepTexts(runs) {
   for (const run of runs) {
     let line = run.start_line;
     run.blocks.forEach((text, at) => {
-      BLOCK_TEXT.set(run.start_token + at * BLOCK, { text, line });
+      BLOCK_TEXT.set(run.start_token + at * BLOCK, { text, line, tokens: run.tokens[at] ?? [] });
       line += text.split("\n").length - 1;
     });
   }
@@ -147,6 +147,16 @@ function textOf(start, end, most = 64) {
     return piece ?? joint;
   }).join("");
   return { text: shown ? text : "", shown, all: blocks.length };
+}
+
+/** The tokens of a block as {start, text}, in order; none where the page does not know them. */
+function tokensOf(start) {
+  const block = BLOCK_TEXT.get(start);
+  let at = 0;
+  return (block?.tokens ?? []).map((size, place) => {
+    at += size;
+    return { start: start + place, text: block.text.slice(at - size, at) };
+  });
 }
 
 /** The name LOD:INDEX of an item, as `mctool inspect --node` takes it; null without a tree. */

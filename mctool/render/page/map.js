@@ -2,6 +2,7 @@
 const GUTTER = 76;
 const HEIGHTS = { cited: 22, documents: 24, gist: 16, raw: 104, changed: 14, touched: 16, axis: 20 };
 const SMALLEST_VIEW = 8;
+const WIDE_TOKEN = 18;  // pixels from which tokens are told apart
 
 class FocusMap {
   constructor(canvas, overview) {
@@ -151,12 +152,33 @@ class FocusMap {
   drawText(context, item, lane, x, width) {
     const text = textOf(item.start, item.end).text;
     if (!text) return;
+    const tokens = tokensOf(item.start);
+    if (tokens.length && width / tokens.length > WIDE_TOKEN) {
+      this.drawTokens(context, tokens, item, lane);
+      return;
+    }
     context.font = "11px ui-monospace, monospace";
     context.fillStyle = item.score === null ? this.colours.text : this.colours["raw-text"];
     const columns = Math.max(Math.floor((width - 9) / context.measureText("m").width), 1);
     const lines = text.split("\n").flatMap((line) => line.match(new RegExp(`.{1,${columns}}`, "gu")) ?? [""]);
     lines.slice(0, Math.floor((lane.height - 6) / 13)).forEach((line, at) => {
       context.fillText(line, x + 4, lane.top + 10 + at * 13);
+    });
+    context.font = "11px system-ui, sans-serif";
+  }
+
+  /** Each token of a block in a column of its own; spaces, tabs and line ends are shown. */
+  drawTokens(context, tokens, item, lane) {
+    context.font = "12px ui-monospace, monospace";
+    tokens.forEach((token, at) => {
+      const x = this.x(token.start);
+      if (at % 2) {
+        context.fillStyle = "#ffffff55";
+        context.fillRect(x, lane.top + 1, this.x(token.start + 1) - x, lane.height - 3);
+      }
+      context.fillStyle = item.score === null ? this.colours.text : this.colours["raw-text"];
+      const shown = token.text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+      context.fillText(shown, x + 3, lane.top + 14 + (at % 3) * 28, 3 * (this.x(token.start + 1) - x) - 6);
     });
     context.font = "11px system-ui, sans-serif";
   }
