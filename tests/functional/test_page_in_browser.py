@@ -85,6 +85,39 @@ def test_steps_of_a_query(opened, run_cli):
     assert f"Refocus 1: {step['expanded']} expanded" in browser.text("step-title")
 
 
+def test_keys_lead_to_citations_and_raw_text(opened, run_cli):
+    question = "How high was the tide on day 17?"
+    browser = opened("--query", question)
+    report = run_cli("inspect", "--query", question, "--json").json
+    cited = report["citations"][0]
+    press(browser, "c")
+    assert cited["text"].startswith(browser.text("entry-text"))
+    assert browser.text("said").startswith(f"raw text, {cited['path']}:{cited['start_line']}-")
+    raw = [entry["start_token"] for entry in report["focus"]["entries"] if entry["lod"] == 0]
+    seen = set()
+    for _ in raw:
+        press(browser, "r")
+        tokens = browser.text("entry-facts").split("tokens")[1]
+        seen.add(int(tokens.split("-")[0].replace(",", "")))
+    assert seen == set(raw)
+
+
+def test_hovering_tells_the_source_and_tokens_are_told_apart(opened):
+    browser = opened("--query", "How high was the tide on day 17?")
+    press(browser, "c", *"++++++++")
+    browser.run(
+        "const box = document.getElementById('map').getBoundingClientRect();"
+        "const place = {clientX: box.left + box.width / 2, clientY: box.top + 150, bubbles: true};"
+        "document.getElementById('map').dispatchEvent(new PointerEvent('pointermove', place))"
+    )
+    tip = browser.text("tip").split("\n")
+    assert tip[0].startswith("tides.md:")
+    assert tip[1].startswith("raw text, 32 tokens, score ")
+    tokens = browser.run("return tokensOf(state.selected.start).map((token) => token.text)")
+    assert len(tokens) == 32
+    assert "".join(tokens) == browser.text("entry-text")
+
+
 def test_playing_ends_at_the_last_step(opened):
     browser = opened("--query", "How high was the tide on day 17?")
     browser.run("window.setInterval = (act) => { for (let n = 0; n < 50; n++) act(); return 0; }")

@@ -2,6 +2,7 @@
 const GUTTER = 76;
 const HEIGHTS = { cited: 22, documents: 24, gist: 16, raw: 104, changed: 14, touched: 16, axis: 20 };
 const SMALLEST_VIEW = 8;
+const SCORE_STRIP = 6;
 const WIDE_TOKEN = 18;  // pixels from which tokens are told apart
 
 class FocusMap {
@@ -115,9 +116,14 @@ class FocusMap {
     items.sort((a, b) => (a.score ?? 0) - (b.score ?? 0));  // the highest scores are drawn last
     for (const item of items) {
       const x = this.x(item.start), width = Math.max(this.x(item.end) - x, lane.lod === 0 ? 2.5 : 0.75);
+      const isRead = lane.lod === 0 && width > 60, room = width > 4 ? width - 1 : width;
       context.fillStyle = scoreColour(item.score, top, this.colours);
-      context.fillRect(x, lane.top + 1, width > 4 ? width - 1 : width, lane.height - 3);
-      if (lane.lod === 0 && width > 60) this.drawText(context, item, lane, x, width);
+      context.fillRect(x, lane.top + 1, room, isRead ? SCORE_STRIP : lane.height - 3);
+      if (isRead) {  // words need a calm ground: the score is in a strip above them
+        context.fillStyle = this.colours.panel;
+        context.fillRect(x, lane.top + 1 + SCORE_STRIP, room, lane.height - 3 - SCORE_STRIP);
+        this.drawText(context, item, lane, x, width);
+      }
       else if (width > 70) {
         context.fillStyle = this.colours.text;
         context.fillText(nodeOf(item) ?? "", Math.max(x, GUTTER) + 4, lane.top + lane.height / 2, width - 6);
@@ -154,31 +160,31 @@ class FocusMap {
     if (!text) return;
     const tokens = tokensOf(item.start);
     if (tokens.length && width / tokens.length > WIDE_TOKEN) {
-      this.drawTokens(context, tokens, item, lane);
+      this.drawTokens(context, tokens, lane);
       return;
     }
     context.font = "11px ui-monospace, monospace";
-    context.fillStyle = item.score === null ? this.colours.text : this.colours["raw-text"];
+    context.fillStyle = this.colours.text;
     const columns = Math.max(Math.floor((width - 9) / context.measureText("m").width), 1);
     const lines = text.split("\n").flatMap((line) => line.match(new RegExp(`.{1,${columns}}`, "gu")) ?? [""]);
-    lines.slice(0, Math.floor((lane.height - 6) / 13)).forEach((line, at) => {
-      context.fillText(line, x + 4, lane.top + 10 + at * 13);
+    lines.slice(0, Math.floor((lane.height - 12) / 13)).forEach((line, at) => {
+      context.fillText(line, x + 4, lane.top + 16 + at * 13);
     });
     context.font = "11px system-ui, sans-serif";
   }
 
   /** Each token of a block in a column of its own; spaces, tabs and line ends are shown. */
-  drawTokens(context, tokens, item, lane) {
+  drawTokens(context, tokens, lane) {
     context.font = "12px ui-monospace, monospace";
+    context.fillStyle = this.colours.document;
+    for (const token of tokens.filter((_, at) => at % 2)) {
+      context.fillRect(this.x(token.start), lane.top + 1 + SCORE_STRIP, this.x(token.start + 1) - this.x(token.start),
+        lane.height - 3 - SCORE_STRIP);
+    }
+    context.fillStyle = this.colours.text;
     tokens.forEach((token, at) => {
-      const x = this.x(token.start);
-      if (at % 2) {
-        context.fillStyle = "#ffffff55";
-        context.fillRect(x, lane.top + 1, this.x(token.start + 1) - x, lane.height - 3);
-      }
-      context.fillStyle = item.score === null ? this.colours.text : this.colours["raw-text"];
-      const shown = token.text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
-      context.fillText(shown, x + 3, lane.top + 14 + (at % 3) * 28, 3 * (this.x(token.start + 1) - x) - 6);
+      const x = this.x(token.start), shown = token.text.replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+      context.fillText(shown, x + 3, lane.top + 22 + (at % 3) * 28, 3 * (this.x(token.start + 1) - x) - 6);
     });
     context.font = "11px system-ui, sans-serif";
   }
@@ -297,7 +303,7 @@ class FocusMap {
 function readColours() {
   const style = getComputedStyle(document.documentElement);
   const names = ["text", "faint", "line", "focus", "gist", "below", "low", "mid", "high", "expanded", "collapsed", "cited",
-    "document", "document-2", "heat", "raw-text"];
+    "document", "document-2", "heat", "panel"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
