@@ -185,6 +185,23 @@ def test_a_live_page_reads_text_when_it_is_looked_at(opened, project, browser):
                 worker.join()
 
 
+def test_several_questions_of_a_trace(opened, run_cli):
+    Path("asked.jsonl").write_text(
+        '{"id": 1, "question": "How high was the tide on day 17?"}\n'
+        '{"id": 2, "question": "Where does Zanzibar stand?"}\n'
+    )
+    assert run_cli("ask", "--questions", "asked.jsonl", "--no-answer", "--trace", "t.jsonl").code == 0
+    browser = opened("--trace", "t.jsonl")
+    assert browser.count("#questions option") == 2
+    assert browser.text("question") == "How high was the tide on day 17?"
+    browser.run(
+        "const box = document.getElementById('questions');box.selectedIndex = 1; box.dispatchEvent(new Event('change'))"
+    )
+    assert browser.text("question") == "Where does Zanzibar stand?"
+    assert "Zanzibar stands here" in browser.text("citations")
+    assert browser.text("entry-facts").startswith("placehostile.txt:1-")
+
+
 def test_light_and_dark(opened):
     browser = opened()
     colours = []
