@@ -187,8 +187,15 @@ class _Asking:
         self._tokenizer = reader._nets.tokenizer
         self._style = chosen_style(question, config.style)
         self._names = [document.path for document in self._tree.documents]
+        self._touched: dict[str, list[tuple[int, int]]] = {"expanded": [], "collapsed": [], "cited": []}
 
     def run(self) -> AskReport:
+        try:
+            return self._run()
+        finally:  # once for all of a question, also when it is interrupted
+            self._reader._count_access(**self._touched)
+
+    def _run(self) -> AskReport:
         hits = self._hits(self._question)
         self._load_lens()
         lens = self._lens(self._question, hits)
@@ -272,7 +279,8 @@ class _Asking:
         return focus
 
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
-        self._reader._count_access(expanded=step.plan.expand, collapsed=step.plan.collapse)
+        self._touched["expanded"] += step.plan.expand
+        self._touched["collapsed"] += step.plan.collapse
         self._told(iteration, step.context, step.scores, step)
 
     def _told(self, iteration: int, context: WorkingContext, scores: FloatArray, step: RefocusStep | None) -> None:
@@ -408,9 +416,7 @@ class _Asking:
             cited = [*runs_by_worth(runs, self._worth_to(answer))]
         else:
             cited = [(run, None) for run in runs_by_text(runs, answer.text if answer else "", self._tree)]
-        self._reader._count_access(
-            cited=((0, block) for run, _ in cited for block in range(run.first_block, run.end_block))
-        )
+        self._touched["cited"] += ((0, block) for run, _ in cited for block in range(run.first_block, run.end_block))
         return [describe_run(self._tree, run, nats) for run, nats in cited]
 
     def _worth_to(self, answer: Answer) -> Callable[[RawRun], float]:

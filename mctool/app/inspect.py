@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from mctool.core.blocks import BLOCK_TOKENS, TOP_LOD, block_range, parent
 from mctool.core.errors import UsageError
 from mctool.core.inspection import (
     AccessSummary,
+    ColdDocument,
+    ColdDocuments,
     DocumentList,
     HotSpan,
     HotSpans,
@@ -137,6 +141,35 @@ def inspect_hot(tree: Tree, limit: int) -> HotSpans:
     return HotSpans(str(tree.path), spans)
 
 
+def inspect_cold(tree: Tree, limit: int) -> ColdDocuments:
+    """The live documents that focus has touched least often; of equals the largest first.
+
+    A node counts for a document when all of its live blocks are of that document; coarser ones tell nothing of it.
+
+    Raises:
+        UsageError: ``limit`` is below 1.
+        TreeDamagedError: The tree cannot be read.
+    """
+    if limit < 1:
+        raise UsageError(f"--cold {limit} is not a positive number of documents")
+    sums = np.zeros((len(tree.documents), 3), np.int64)
+    for count in tree.access_counts():
+        runs = _documents_below(tree, count.lod, count.index)
+        if len(runs) == 1:
+            sums[tree.documents.index(runs[0][0])] += (count.expanded, count.collapsed, count.cited)
+    order = np.lexsort((-tree.timeline.n_tokens, sums.sum(axis=1)))[:limit].tolist()
+    starts = tree.timeline.start_token.tolist()
+    return ColdDocuments(
+        str(tree.path),
+        [
+            ColdDocument(
+                tree.documents[place].path, starts[place], starts[place + 1], NodeAccess(*sums[place].tolist())
+            )
+            for place in order
+        ],
+    )
+
+
 def find_places(tree: Tree) -> Places:
     """Where documents begin in the timeline, and a function that finds the lines of a run of blocks of one of them."""
 
@@ -144,7 +177,17 @@ def find_places(tree: Tree) -> Places:
         first, last = (_block_at(tree, token) for token in (start_token, end_token - 1))
         return tree.span(first, first + 1).start_line, tree.span(last, last + 1).end_line
 
-    return Places(tree.timeline.start_token[:-1].tolist(), line_range)
+    directory = _shared_directory([document.path for document in tree.documents])
+    return Places(tree.timeline.start_token[:-1].tolist(), line_range, directory)
+
+
+def _shared_directory(paths: Sequence[str]) -> str:
+    """What all of several paths begin with, up to a slash; empty when they share nothing."""
+    if len(paths) < 2:
+        return ""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(paths), max(paths), strict=False))
+    shared = "".join(letter for letter, _ in pairs)
+    return shared[: shared.rfind("/") + 1]
 
 
 def _documents(tree: Tree) -> list[TreeDocument]:

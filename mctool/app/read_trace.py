@@ -67,7 +67,8 @@ def _events(lines: Iterable[str], name: str) -> Iterator[tuple[int, Event]]:
 
 def _question(event: Event, name: str) -> TracedQuestion:
     if event["version"] != TRACE_VERSION:
-        raise MismatchError(f"{name} is a trace of version {event['version']}, not {TRACE_VERSION}", _FIX)
+        fix = "update mctool" if _whole(event, "version") > TRACE_VERSION else _FIX
+        raise MismatchError(f"{name} is a trace of version {event['version']}, not {TRACE_VERSION}", fix)
     tokens, w_max = _whole(event, "tokens"), _whole(event, "w_max")
     if w_max < 1:
         raise ValueError(f"w_max is {w_max}")
@@ -91,7 +92,8 @@ def _answer(event: Event) -> TracedAnswer:
     if not isinstance(event["supported"], bool) or not isinstance(event["citations"], list):
         raise ValueError("supported or citations has a wrong type")
     citations = [_citation(stored) for stored in event["citations"]]
-    return TracedAnswer(_text(event, "answer"), event["supported"], citations)
+    nearest = [_citation(stored) for stored in event.get("nearest", [])]
+    return TracedAnswer(_text(event, "answer"), event["supported"], citations, nearest)
 
 
 def _citation(stored: Any) -> Citation:

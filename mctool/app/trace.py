@@ -1,4 +1,4 @@
-"""Traces: one JSON object a line for the question, every refocus, and the answer."""
+"""Traces: one JSON object a line for the question, every refocus, and the answer. TRACE.md tells their fields."""
 
 from __future__ import annotations
 

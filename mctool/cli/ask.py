@@ -27,7 +27,8 @@ from mctool.core.errors import ResourceError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from mctool.app.ask import Listeners, Reader
-    from mctool.core.records import AskReport, FocusEntry, FocusIteration
+    from mctool.cli.focus_frames import FocusFrames
+    from mctool.core.records import AskReport
 
 _FOCUS = "Focus"
 _ANSWER = "Answer"
@@ -251,7 +252,9 @@ class _Output:
 
         if question.numbered and not self._as_json and not self._is_traced:
             output_console().print(f"# {safe_line(question.text)}", markup=False)
-        report = reader.ask(question.text, config, self._listeners(reader, config))
+        with ExitStack() as stack:
+            frames = self._frames(reader, config.focus.w_max, stack) if self._show_focus else None
+            report = reader.ask(question.text, config, self._listeners(frames))
         if self._is_traced:
             return
         if self._as_json:
@@ -259,12 +262,26 @@ class _Output:
         else:
             self._print(report, answered=config.max_new_tokens > 0)
 
-    def _listeners(self, reader: Reader, config: AskConfig) -> Listeners:
+    @staticmethod
+    def _frames(reader: Reader, w_max: int, stack: ExitStack) -> FocusFrames:
+        from mctool.app.inspect import find_places
+        from mctool.cli.focus_frames import FocusFrames
+
+        frames = FocusFrames(note_console(), find_places(reader.tree), w_max)
+        stack.callback(frames.end)
+        return frames
+
+    def _listeners(self, frames: FocusFrames | None) -> Listeners:
         from mctool.app.ask import Listeners
 
+        def stream(text: str) -> None:
+            if frames is not None:
+                frames.begin_text()
+            self._stream(text)
+
         return Listeners(
-            on_text=None if self._as_json or self._is_traced else self._stream,
-            on_refocus=self._map(reader, config.focus.w_max) if self._show_focus else None,
+            on_text=None if self._as_json or self._is_traced else stream,
+            on_refocus=frames.show if frames is not None else None,
             trace=self._trace,
         )
 
@@ -274,33 +291,6 @@ class _Output:
 
         sys.stdout.write(safe_text(text))
         sys.stdout.flush()
-
-    @staticmethod
-    def _map(reader: Reader, w_max: int) -> Any:
-        from mctool.app.inspect import find_places
-        from mctool.render.lod_map import render_lod_map, step_title
-
-        console, places = note_console(), find_places(reader.tree)
-        previous: list[list[FocusEntry]] = []
-
-        def show(iteration: int, entries: list[FocusEntry], record: FocusIteration | None) -> None:
-            title = step_title(iteration, record) if record else "The cover that refocusing starts from"
-            cost = sum(entry.cost for entry in entries)
-            before = previous[-1] if previous else None
-            console.print(
-                render_lod_map(
-                    entries,
-                    w_max=w_max,
-                    cost=cost,
-                    previous=before,
-                    title=title,
-                    width=console.width,
-                    places=places,
-                )
-            )
-            previous[:] = [entries]
-
-        return show
 
     def _print(self, report: AskReport, answered: bool) -> None:
         """What follows the streamed answer: its line end, and the citations or the nearest passages."""

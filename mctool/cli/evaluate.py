@@ -45,6 +45,9 @@ PerTreeOption = Annotated[int, typer.Option(help="Most questions to one tree tha
 NoMiniLmOption = Annotated[
     bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
 ]
+PlotOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Draw the figures, too, as a .png or .svg (needs mctool\\[plot]).")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all draws.")]
 
 evaluate = typer.Typer(help="Measure what mctool does, beside its baselines.", no_args_is_help=True)
@@ -76,6 +79,7 @@ def answers(
     details: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every single answer there, as JSON Lines.")
     ] = None,
+    plot: PlotOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
@@ -89,7 +93,10 @@ def answers(
     from mctool.app.evaluate.answers import AnswerEvaluationConfig, evaluate_answers
     from mctool.app.evaluate.sets import Listener
     from mctool.render.evaluation import answer_tables
+    from mctool.render.plots import plot_answers, require_plotting
 
+    if plot is not None:
+        require_plotting(plot)
     config = AnswerEvaluationConfig(
         data=_files(data, more),
         sets=tuple(sets or ()),
@@ -106,6 +113,8 @@ def answers(
     )
     with progress_bar("answers", "a", quiet) as progress:
         result = evaluate_answers(config, Listener(progress, reporter(quiet))).to_json()
+    if plot is not None:
+        plot_answers(result["rows"], result["sets"], plot)
     _show(result, as_json, lambda: answer_tables(result["rows"], result["sets"]))
 
 
@@ -119,6 +128,7 @@ def focus(
     per_tree: PerTreeOption = 60,
     questions: Annotated[int, typer.Option(help="Most questions to one set.")] = 240,
     no_minilm: NoMiniLmOption = False,
+    plot: PlotOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
@@ -129,7 +139,10 @@ def focus(
     from mctool.app.evaluate.focus import FocusEvaluationConfig, evaluate_focus
     from mctool.app.evaluate.sets import Listener
     from mctool.render.evaluation import focus_tables
+    from mctool.render.plots import plot_focus, require_plotting
 
+    if plot is not None:
+        require_plotting(plot)
     config = FocusEvaluationConfig(
         data=_files(data, more),
         sets=tuple(sets or ()),
@@ -143,6 +156,8 @@ def focus(
     )
     with progress_bar("questions", "q", quiet) as progress:
         result = evaluate_focus(config, Listener(progress, reporter(quiet))).to_json()
+    if plot is not None:
+        plot_focus(result["rows"], result["sets"], plot)
     _show(result, as_json, lambda: focus_tables(result["rows"], result["sets"]))
 
 
@@ -159,6 +174,7 @@ def speed(
         str | None, typer.Option(metavar="TEXT", help="What the trees are asked. [default: one about option parsing]")
     ] = None,
     large: Annotated[bool, typer.Option("--large", help="Ask a tree of 10 million tokens too.")] = False,
+    plot: PlotOption = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -169,7 +185,10 @@ def speed(
     """How fast are ingest, ask and decoding? Whole processes, beside their baselines on this machine."""
     from mctool.app.evaluate.speed import LARGE_TREE, PARTS, QUESTION, TREE_SIZES, SpeedConfig, evaluate_speed
     from mctool.render.evaluation import speed_table
+    from mctool.render.plots import plot_speed, require_plotting
 
+    if plot is not None:
+        require_plotting(plot)
     config = SpeedConfig(
         parts=tuple(part or PARTS),  # type: ignore[arg-type]  (SpeedConfig refuses other names)
         data=_files(data, more),
@@ -181,6 +200,8 @@ def speed(
         dtype=dtype,
     )
     result = evaluate_speed(config, reporter(quiet)).to_json()
+    if plot is not None:
+        plot_speed(result["rows"], plot)
     _show(result, as_json, lambda: [speed_table(result["rows"])])
 
 

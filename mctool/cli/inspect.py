@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mctool.cli.console import output_console, print_json, reporter
+from mctool.cli.console import output_console, print_json
+from mctool.cli.focus_views import FocusSource, serve_page, show_query, show_trace, write_page, write_picture
 from mctool.cli.options import DebugOption, JsonOption, ModelOption, QuietOption, TreeOption
 from mctool.core.config import DEFAULT_MODEL, AskConfig
-from mctool.core.errors import MctoolError, SourceError, UsageError
+from mctool.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mctool.core.inspection import TracedQuestion
-    from mctool.core.records import FocusEntry, FocusIteration
-    from mctool.render.lod_cells import Places
     from mctool.tree import Tree
 
 STDIN = "-"
@@ -41,6 +39,24 @@ def inspect(
         str | None, typer.Option(metavar="FILE", help="Replay a trace of `mctool ask --trace`; - for standard input.")
     ] = None,
     hot: Annotated[int | None, typer.Option(metavar="N", help="List the N spans that focus touched most.")] = None,
+    cold: Annotated[
+        int | None, typer.Option(metavar="N", help="List the N documents that focus touched least.")
+    ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page for the browser: the tree, or the focus of --query or --trace; - for standard output.",
+        ),
+    ] = None,
+    svg: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the map of --query or --trace as a picture; - for standard output."),
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Open the page of --html live, for the browser on this machine alone.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port of --serve; 0 for any that is free.", min=0, max=65535)] = 0,
     lens: Annotated[
         str,
         typer.Option(
@@ -57,18 +73,34 @@ def inspect(
 
     With an option, show one document, one node, the most touched spans, the focus for a question, or a recorded trace.
     """
-    _require_one({"--query": query, "--node": node, "--doc": doc, "--trace": trace, "--hot": hot})
-    if trace is not None:
-        _show_trace(trace, as_json)
+    shown = {"--query": query, "--node": node, "--doc": doc, "--trace": trace, "--hot": hot, "--cold": cold}
+    _require_one(shown)
+    _require_one({"--html": html, "--svg": svg, "--serve": serve or None, "--json": as_json or None})
+    if query == STDIN:
+        query = sys.stdin.read()
+    config = AskConfig(lens=lens)  # type: ignore[arg-type]  (checked by AskConfig)
+    source = FocusSource(query, config, trace, tree, model, quiet)
+    if html is not None or serve:
+        page = {"--serve" if serve else "--html": True}
+        _require_one(page | {"--node": node, "--doc": doc, "--hot": hot, "--cold": cold})
+        if html is not None:
+            write_page(html, source)
+        else:
+            serve_page(source, port)
+    elif svg is not None:
+        if query is None and trace is None:
+            raise UsageError("--svg draws the focus of a question", "give it --query TEXT or --trace FILE")
+        write_picture(svg, source)
+    elif trace is not None:
+        show_trace(trace, as_json)
     elif query is not None:
-        config = AskConfig(lens=lens)  # type: ignore[arg-type]  (checked by AskConfig)
-        _show_query(sys.stdin.read() if query == STDIN else query, config, tree, model, as_json, quiet)
+        show_query(source, as_json)
     elif node is not None:
         _show_node(node, tree, as_json)
     elif doc is not None:
         _show_documents(doc, tree, as_json)
-    elif hot is not None:
-        _show_hot(hot, tree, as_json)
+    elif hot is not None or cold is not None:
+        _show_touched(hot, cold, tree, as_json)
     else:
         _show_tree(tree, as_json)
 
@@ -103,16 +135,21 @@ def _show_documents(glob: str, place: Path | None, as_json: bool) -> None:
         _print(render_documents(found.documents))
 
 
-def _show_hot(limit: int, place: Path | None, as_json: bool) -> None:
-    from mctool.app.inspect import inspect_hot
-    from mctool.render.tree_panels import render_hot
+def _show_touched(hot: int | None, cold: int | None, place: Path | None, as_json: bool) -> None:
+    from mctool.app.inspect import inspect_cold, inspect_hot
+    from mctool.render.tree_panels import render_cold, render_hot
 
     with _opened(place) as tree:
-        found = inspect_hot(tree, limit)
+        if hot is not None:
+            spans = inspect_hot(tree, hot)
+            record, drawn = spans.to_json(), render_hot(spans.spans)
+        else:
+            documents = inspect_cold(tree, cold or 0)
+            record, drawn = documents.to_json(), render_cold(documents.documents)
     if as_json:
-        print_json(found.to_json())
+        print_json(record)
     else:
-        _print(render_hot(found.spans))
+        _print(drawn)
 
 
 def _show_node(name: str, place: Path | None, as_json: bool) -> None:
@@ -126,109 +163,6 @@ def _show_node(name: str, place: Path | None, as_json: bool) -> None:
         print_json(report.to_json())
     else:
         _print(render_node(report))
-
-
-def _show_query(question: str, config: AskConfig, place: Path | None, model: str, as_json: bool, quiet: bool) -> None:
-    from mctool.app.ask import Listeners, Reader
-    from mctool.app.inspect import find_places
-    from mctool.render.answer import render_citations
-    from mctool.render.lod_map import render_lod_map
-
-    covers: list[list[FocusEntry]] = []
-
-    def keep_cover(iteration: int, entries: list[FocusEntry], _record: FocusIteration | None) -> None:
-        if iteration == 0:
-            covers.append(entries)
-
-    with Reader(place, model, report=reporter(quiet)) as reader:
-        report = reader.focus(question, config, Listeners(on_refocus=keep_cover))
-        if as_json:
-            print_json(report.to_json())
-            return
-        console = output_console()
-        n_steps = len(report.focus.iterations)
-        lod_map = render_lod_map(
-            report.focus.entries,
-            w_max=report.focus.w_max,
-            cost=report.focus.cost,
-            width=console.width,
-            previous=covers[0] if covers else None,
-            title=f"Focus after {n_steps} refocus{'' if n_steps == 1 else 'es'}, against the first cover",
-            places=find_places(reader.tree),
-        )
-        console.print(lod_map)
-    console.print()
-    console.print(render_citations(report.citations))
-
-
-def _show_trace(name: str, as_json: bool) -> None:
-    from mctool.app.read_trace import read_trace
-
-    try:
-        if name == STDIN:
-            questions = read_trace(sys.stdin, "standard input")
-        else:
-            with Path(name).open(encoding="utf-8") as lines:
-                questions = read_trace(lines, name)
-    except OSError as error:
-        raise SourceError(f"cannot read the trace {name}: {error.strerror}", "check the path") from error
-    if as_json:
-        print_json({"questions": [question.to_json() for question in questions]})
-        return
-    for question in questions:
-        _replay(question)
-
-
-def _replay(traced: TracedQuestion) -> None:
-    """Draw the first cover and each refocus of one question, then its answer."""
-    from mctool.render.answer import render_citations
-    from mctool.render.lod_map import render_lod_map, step_title
-    from mctool.render.safe_text import safe_text
-
-    console = output_console()
-    console.print(safe_text(f"Question: {traced.question}"), style="bold", markup=False)
-    maps: list[tuple[str, list[FocusEntry] | None, list[FocusEntry], int]] = [
-        ("First cover", None, traced.entries, sum(entry.cost for entry in traced.entries))
-    ]
-    previous = traced.entries
-    for step in traced.steps:
-        maps.append((step_title(step.iteration, step.record), previous, step.entries, step.record.cost))
-        previous = step.entries
-    with _places_of(traced) as places:
-        for title, before, entries, cost in maps:
-            console.print()
-            lod_map = render_lod_map(
-                entries,
-                w_max=traced.w_max,
-                cost=cost,
-                width=console.width,
-                previous=before,
-                title=title,
-                places=places,
-            )
-            console.print(lod_map)
-    console.print()
-    if traced.answer is None:
-        console.print("The trace ends here, before an answer.", style="dim")
-        return
-    if traced.answer.answer:
-        console.print(safe_text(traced.answer.answer), markup=False)
-    console.print(render_citations(traced.answer.citations))
-
-
-@contextmanager
-def _places_of(traced: TracedQuestion) -> Iterator[Places | None]:
-    """Documents and lines, when the tree of a trace is still there and as long as it was; else None."""
-    from mctool.app.inspect import find_places
-    from mctool.tree import Tree
-
-    try:
-        tree = Tree.open(Path(traced.tree))
-    except MctoolError:  # a trace can be replayed without its tree
-        yield None
-        return
-    with tree:
-        yield find_places(tree) if tree.timeline.total_tokens == traced.tokens else None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ open; lines count from 1, both inclusive; characters are half-open code points o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mctool.core.records import Citation, FocusEntry, FocusIteration, Record
@@ -146,6 +146,24 @@ class HotSpans(Record):
 
 
 @dataclass(frozen=True)
+class ColdDocument(Record):
+    """A live document and how often focus touched blocks of it or of gists within it."""
+
+    path: str
+    start_token: int
+    end_token: int
+    access: NodeAccess
+
+
+@dataclass(frozen=True)
+class ColdDocuments(Record):
+    """The live documents that focus has touched least often, those first; of equals the largest first."""
+
+    tree: str
+    documents: list[ColdDocument]
+
+
+@dataclass(frozen=True)
 class TraceStep(Record):
     """One refocus of a trace: the nodes [lod, index] that it expanded and collapsed, and the entries after it."""
 
@@ -158,11 +176,15 @@ class TraceStep(Record):
 
 @dataclass(frozen=True)
 class TracedAnswer(Record):
-    """The answer at the end of a traced question; an empty ``answer`` when only the focus was asked for."""
+    """The answer at the end of a traced question; an empty ``answer`` when only the focus was asked for.
+
+    ``nearest`` are the passages that focus found where they do not support an answer.
+    """
 
     answer: str
     supported: bool
     citations: list[Citation]
+    nearest: list[Citation] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,12 @@ class Places:
         document_starts: Token position at which each document begins, ascending.
         line_range: (start_token, end_token) of a run of raw blocks of one document -> its first and last line, from 1,
             inclusive.
+        directory: What all paths begin with, to be left out of names; ends with a slash where it is not empty.
     """
 
     document_starts: Sequence[int]
     line_range: Callable[[int, int], tuple[int, int]]
+    directory: str = ""
 
 
 @dataclass(frozen=True)

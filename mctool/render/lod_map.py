@@ -1,7 +1,7 @@
 """The LOD map: the whole timeline on one line, as finely as the working context shows each part of it.
 
 Each cell is an equal share of the tokens. Its glyph tells the finest level of detail shown there, so that the map reads
-without colour; its colour tells the focus score.
+without colour; its colour, and a bar above it, tell the focus score.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ WIDEST_LANE = 48
 
 @dataclass(frozen=True)
 class Glyphs:
-    """The characters of a map; ``lods`` has one for each level, the finest first."""
+    """The characters of a map; ``lods`` has one for each level, the finest first, ``scores`` from low to high."""
 
     lods: str
+    scores: str
     both: str
     rule: str
     boundary: str
@@ -55,8 +56,8 @@ class Glyphs:
     hooks: Hooks
 
 
-UNICODE = Glyphs("█▒░:·", "±", "─", "┴", "━", "─", Hooks("╰ ", " ╯", "│"))
-ASCII = Glyphs("#=-:.", "x", "-", "+", "=", "-", Hooks("` ", " '", "|"))
+UNICODE = Glyphs("█▒░:·", "▁▂▃▄▅▆▇█", "±", "─", "┴", "━", "─", Hooks("╰ ", " ╯", "│"))
+ASCII = Glyphs("#=-:.", "12345678", "x", "-", "+", "=", "-", Hooks("` ", " '", "|"))
 
 
 def step_title(iteration: int, step: FocusIteration) -> str:
@@ -131,7 +132,10 @@ class LodMap:
             yield Text(fit_end(safe_line(self.title), self.width), BOLD)
         if self.entries:
             top_score = max(max(entry.score for entry in self.entries), 0.0)
-            yield _shaded(cut_into_cells(self.entries, 0, self.total, self.width), top_score, glyphs)
+            cells = cut_into_cells(self.entries, 0, self.total, self.width)
+            if top_score > 0:
+                yield _score_bars(cells, top_score, glyphs)
+            yield _shaded(cells, top_score, glyphs)
             if self.changes:
                 yield self._marks(glyphs)
             runs = find_raw_runs(self.entries)
@@ -177,7 +181,10 @@ class LodMap:
                 shown.remove(run.path)
                 at.setdefault(self._cell(run.start_token), run.path)
         longest = max(self.width * 2 // 5, 12)
-        return [Label(column, fit_start(safe_line(path), longest)) for column, path in sorted(at.items())]
+        return [Label(column, fit_start(self._name(path), longest)) for column, path in sorted(at.items())]
+
+    def _name(self, path: str) -> str:
+        return safe_line(path.removeprefix(self.places.directory) if self.places else path)
 
     def _lanes(self, runs: list[RawRun], top_score: float, glyphs: Glyphs) -> Iterator[Text]:
         """The raw runs enlarged, each between its neighbours, with its place, size and score."""
@@ -209,7 +216,7 @@ class LodMap:
         if run.path is None or self.places is None:
             return f"{safe_line(run.path or '?')} tokens {run.start_token:,}-{run.end_token:,}"
         first, last = self.places.line_range(run.start_token, run.end_token)
-        return f"{safe_line(run.path)}:{first}-{last}"
+        return f"{self._name(run.path)}:{first}-{last}"
 
     def _budget(self, glyphs: Glyphs) -> Text:
         over = self.cost > self.w_max
@@ -234,16 +241,32 @@ class LodMap:
             parts += ["^ expanded", "v collapsed"]
         if self.total:
             parts.append(f"one cell = {self.total / self.width:,.0f} of {self.total:,} tokens")
+        if any(entry.score > 0 for entry in self.entries):
+            parts.append(f"{glyphs.scores[0]} to {glyphs.scores[-1]} above: score")
+        if self.places and self.places.directory:
+            parts.append(f"all below {safe_line(self.places.directory)}")
         line = ""
         for part in parts:
-            if line and len(line) + 3 + len(part) > self.width:
+            if line and cell_len(line) + 3 + cell_len(part) > self.width:
                 yield Text(line, FAINT)
                 line = ""
-            line += f"   {part}" if line else part
+            line += f"   {part}" if line else fit_start(part, self.width)
         yield Text(line, FAINT)
 
     def _cell(self, token: int) -> int:
         return cell_of(token, self.total, self.width)
+
+
+def _score_bars(cells: list[Cell | None], top_score: float, glyphs: Glyphs) -> Text:
+    """A bar above each cell whose score is above 0, as high as its share of the top score."""
+    line = Text()
+    for cell in cells:
+        if cell is None or cell.score <= 0:
+            line.append(" ")
+        else:
+            step = min(int(cell.score / top_score * len(glyphs.scores)), len(glyphs.scores) - 1)
+            line.append(glyphs.scores[step], _score_style(cell, top_score))
+    return line
 
 
 def _shaded(cells: list[Cell | None], top_score: float, glyphs: Glyphs) -> Text:

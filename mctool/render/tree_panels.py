@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mctool.core.inspection import (
     AccessSummary,
+    ColdDocument,
     HotSpan,
     NodeAccess,
     NodeReport,
@@ -87,6 +88,18 @@ def render_hot(spans: Sequence[HotSpan]) -> RenderableType:
             place = _place(span.path, span.start_line, span.end_line)
         counts = (span.access.expanded, span.access.collapsed, span.access.cited)
         table.add_row(f"{span.lod}:{span.index}", *(f"{count:,}" for count in counts), Text(place, PLACE))
+    return table
+
+
+def render_cold(documents: Sequence[ColdDocument]) -> RenderableType:
+    """Draw the documents that focus touched least, in the given order."""
+    if not documents:
+        return Text("the tree is empty", FAINT)
+    table = _table("expanded", "collapsed", "cited", "tokens", "path")
+    for document in documents:
+        access = document.access
+        counts = (access.expanded, access.collapsed, access.cited, document.end_token - document.start_token)
+        table.add_row(*(f"{count:,}" for count in counts), Text(safe_line(document.path), PLACE))
     return table
 
 

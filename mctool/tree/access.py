@@ -16,7 +16,9 @@ from mctool.tree.failures import is_read_only, sqlite_failures
 from mctool.tree.layout import Layout
 
 Node = tuple[int, int]
-WAIT_S = 2.0
+WAIT_S = 10.0
+"""Longest wait for others who count: each takes milliseconds, but many may ask at once, and SQLite keeps no queue."""
+
 _SCHEMA = """CREATE TABLE IF NOT EXISTS access (
     lod INTEGER, "index" INTEGER, expanded INTEGER NOT NULL, collapsed INTEGER NOT NULL, cited INTEGER NOT NULL,
     PRIMARY KEY (lod, "index")) WITHOUT ROWID"""
@@ -58,6 +60,9 @@ def record_access(
             connection = sqlite3.connect(layout.access, timeout=WAIT_S, isolation_level=None)
             with closing(connection):
                 connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(
+                    "PRAGMA synchronous = NORMAL"
+                )  # a failing power supply may cost counts, nothing else
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(_SCHEMA)
                 connection.executemany(_ADD, rows)

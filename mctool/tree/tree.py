@@ -257,6 +257,13 @@ class Tree:
         ends[inside] = self._char_starts(end[inside])
         return starts, ends
 
+    def line_starts(self, blocks: IntArray) -> IntArray:
+        """Line on which each live block begins, from 1; shape [n]."""
+        lines = np.empty(len(blocks), np.int64)
+        for number, where in _by_segment(blocks // SEGMENT_BLOCKS):
+            lines[where] = self._reader(number).line_starts()[blocks[where] % SEGMENT_BLOCKS]
+        return lines
+
     def _char_starts(self, blocks: IntArray) -> IntArray:
         starts = np.empty(len(blocks), np.int64)
         for number, where in _by_segment(blocks // SEGMENT_BLOCKS):

@@ -116,3 +116,10 @@ def test_bad_input_is_refused(project, run_cli, arguments, code, told):
     done = run_cli("evaluate", *arguments)
     assert (done.code, done.out) == (code, "")
     assert told in done.err
+
+
+def test_a_plot_that_cannot_be_is_refused_before_measuring(project, run_cli):
+    for command in ("focus", "answers", "speed"):
+        done = run_cli("evaluate", command, "--plot", "plot.gif")
+        assert (done.code, done.out) == (2, "")
+        assert "neither a .png nor a .svg" in done.err

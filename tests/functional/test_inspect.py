@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -223,3 +224,61 @@ def test_traces_that_cannot_be_read(tree, run_cli, tmp_path):
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     assert run_cli("inspect", "--trace", tmp_path / "bytes").code == 6
     assert run_cli("inspect", "--trace", "-", stdin=trace_of(tree).replace('n": 1', 'n": 2', 1).encode()).code == 5
+
+
+def test_cold_documents_are_those_that_focus_left_alone(tree, run_cli):
+    with Tree.open(tree) as opened:
+        touched = next(document for document in opened.documents if document.path == "code.py")
+        opened.record_access(expanded=[(1, touched.first_block)], cited=[(4, 0)])
+    documents = run_cli("inspect", "--cold", 5, "--json").json["documents"]
+    assert [document["path"] for document in documents] == ["docs/tides.md", "code.py"]
+    assert [document["access"]["expanded"] for document in documents] == [0, 1]
+    assert [document["access"]["cited"] for document in documents] == [0, 0]
+    assert len(run_cli("inspect", "--cold", 1, "--json").json["documents"]) == 1
+    assert "docs/tides.md" in run_cli("inspect", "--cold", 1).out
+
+
+def test_a_picture_of_the_focus(tree, run_cli, tmp_path):
+    file = tmp_path / "map.svg"
+    done = run_cli("inspect", "--query", "When was the high tide on day 17?", "--svg", file)
+    assert (done.code, done.out) == (0, "")
+    text = "".join(ElementTree.parse(file).getroot().itertext()).replace("\xa0", " ")
+    assert "When was the high tide on day 17?" in text
+    assert "docs/tides.md:" in text
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert run_cli("inspect", "--trace", "-", "--svg", "-", stdin=trace_of(tree).encode()).out.startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--svg", "map.svg"], 2),
+        (["--html", "page.html", "--json"], 2),
+        (["--html", "page.html", "--hot", "3"], 2),
+        (["--serve", "--doc", "*"], 2),
+        (["--serve", "--html", "page.html"], 2),
+        (["--cold", "0"], 2),
+        (["--html", "none/page.html"], 9),
+    ],
+)
+def test_pages_and_pictures_that_make_no_sense(tree, run_cli, arguments, code):
+    done = run_cli("inspect", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
+
+
+def test_a_page_goes_to_standard_output(tree, run_cli):
+    done = run_cli("inspect", "--html", "-")
+    assert done.out.startswith("<!DOCTYPE html>")
+    assert "docs/tides.md" in done.out
+
+
+def test_a_page_is_served_until_it_is_interrupted(tree, run_cli, monkeypatch):
+    def interrupted(_server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http.server.HTTPServer.serve_forever", interrupted)
+    done = run_cli("inspect", "--serve")
+    assert (done.code, done.out) == (130, "")
+    assert "open http://127.0.0.1:" in done.err
+    done = run_cli("inspect", "--serve", "--trace", "-", stdin=trace_of(tree, tokens=77_000).encode())
+    assert done.code == 3

@@ -1,8 +1,11 @@
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from mctool.app import trace as trace_module
 from mctool.app.read_trace import read_trace
 from mctool.app.trace import Trace
 from mctool.core.errors import MismatchError, SourceError
@@ -110,3 +113,27 @@ def test_damage_is_told_with_its_place(lines, told):
 def test_another_version_is_refused():
     with pytest.raises(MismatchError, match="version 2, not 1"):
         read_trace(changed(0, version=2), "t")
+
+
+def test_every_field_of_a_trace_is_documented():
+    guide = (Path(trace_module.__file__).parent / "TRACE.md").read_text(encoding="utf-8")
+    assert guide.startswith(f"# Traces, version {trace_module.TRACE_VERSION}\n")
+    for line in written():
+        event = json.loads(line)
+        part = guide.split(f'## `"event": "{event.pop("event")}"`')[1].split("\n## ")[0]
+        assert [name for name in event if f"`{name}`" not in part] == []
+    assert all(f'"{name}"' in guide for name in [*FOCUSED[0].to_json(), *CITATION.to_json()])
+
+
+def test_fields_that_a_later_writer_adds_do_not_matter():
+    assert read_trace(changed(0, mood="calm"), "t")[0].question == "what?"
+
+
+def test_nearest_passages_are_read_back():
+    report = replace(ask_report(), supported=False, citations=[], nearest=[CITATION])
+    stream = io.StringIO()
+    trace = Trace(stream)
+    trace.question("what?", 64, "/t", 100, COVER)
+    trace.answer(report)
+    (question,) = read_trace(stream.getvalue().splitlines(), "t")
+    assert (question.answer.citations, question.answer.nearest) == ([], [CITATION])

@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_looks_as_it_did(width, draw):
     assert drawn == (SNAPSHOTS / f"lod_map_{width}.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("width", [60, 100, 160])
+def test_looks_as_it_did_in_colour(width):
+    console = Console(
+        file=io.StringIO(), width=width, color_system="truecolor", force_terminal=True, no_color=False, highlight=False
+    )
+    console.print(lod_map(width))
+    expected = (SNAPSHOTS / f"lod_map_{width}_colour.txt").read_text(encoding="utf-8")
+    assert console.file.getvalue().replace("\x1b", "␛") == expected
+
+
 @pytest.mark.parametrize("width", [1, 7, 20, 59, 200])
 def test_no_line_is_wider_than_the_terminal(width, draw):
     for soft_wrap in (False, True):
@@ -66,7 +77,9 @@ def test_no_line_is_wider_than_the_terminal(width, draw):
 
 def test_a_raw_block_shows_in_any_timeline(tile, draw):
     entries = tile((4, 404_000, 0.0, "a"), (0, 32, 1.0, "a"), (4, 600_000, 0.0, "a"))
-    assert draw(render_lod_map(entries, w_max=64, cost=34, width=80), 80)[0].count("█") == 1
+    scores, cells, *_ = draw(render_lod_map(entries, w_max=64, cost=34, width=80), 80)
+    assert cells.count("█") == 1
+    assert scores.index("█") == cells.index("█")
 
 
 def test_marks_tell_expanded_from_collapsed(tile, draw):
@@ -98,7 +111,8 @@ def test_only_the_best_runs_get_a_lane(tile, draw):
 
 def test_an_ascii_terminal_gets_ascii(draw):
     lines = draw(lod_map(100, title=None), 100, encoding="ascii")
-    assert "###" in lines[0]
+    assert "###" in lines[1]
+    assert set(lines[0]) <= set(" 12345678")
     assert set("█▒░─┴╰") & set("".join(lines)) == set()
 
 
@@ -106,8 +120,19 @@ def test_colours_follow_the_score(tile):
     entries = tile((1, 32, 3.0, "a"), (1, 32, 0.2, "a"), (1, 32, -1.0, "a"), (1, 32, 0.0, "a"))
     drawn = render_lod_map(entries, w_max=64, cost=4, width=4)
     console = Console(width=4, color_system="truecolor", force_terminal=True, no_color=False)
-    colours = [segment.style.color.name for segment in console.render_lines(drawn)[0] if segment.style]
-    assert colours == ["#dc322f", "#a08000", "#5f87af", "#839496"]
+    lines = console.render_lines(drawn)
+    assert [segment.style.color.name for segment in lines[1] if segment.style] == [
+        *("#dc322f", "#a08000", "#5f87af", "#839496")
+    ]
+    assert "".join(segment.text for segment in lines[0]).rstrip() == "█▁"
+
+
+def test_what_all_paths_share_is_told_once(draw):
+    places = Places(STARTS, PLACES.line_range, "src/harbour/")
+    lines = draw(lod_map(100, places=places), 100)
+    assert any(line.startswith("lighthouse.py:257-265") for line in lines)
+    assert lines[-1].endswith("all below src/harbour/")
+    assert sum("src/harbour" in line for line in lines) == 1
 
 
 def test_an_empty_timeline_and_a_spent_budget(draw):
