@@ -124,16 +124,7 @@ def ask(
     quiet: QuietOption = False,
     _debug: DebugOption = False,
 ) -> None:
-    """Answer a question about the documents of a tree, with citations.
-
-    [bold]Examples[/bold]
-
-      mctool ask "Who gave the ring to Bilbo?"
-
-      mctool ask -f src/ "Where are sockets closed?" --show-focus
-
-      echo "What does --dry-run do?" | mctool ask - --json | jq .citations
-    """
+    """Answer a question about the documents of a tree, with citations."""
     if "-" in (file or []) and "-" in (question, str(questions)):
         raise UsageError("the question and --file both read standard input", "give one of them another way")
     asked = _questions(question, questions)

@@ -1,0 +1,99 @@
+"""--help of every command, its examples, and the completion of shells."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mctool.cli.config_files import leaf_commands
+from mctool.cli.examples import EXAMPLES
+from mctool.cli.program import PROGRAM, program_command
+
+COMMANDS = [" ".join(path) for path, _ in leaf_commands(program_command())]
+
+
+def test_every_command_has_two_to_four_examples_and_no_other_has():
+    assert set(EXAMPLES) == set(COMMANDS)
+    assert all(2 <= len(lines) <= 4 for lines in EXAMPLES.values())
+
+
+def calls_in(line):
+    """The arguments of each call of the program in a line of a shell."""
+    words = list(shlex.shlex(line, posix=True, punctuation_chars="|>()"))
+    for start, word in enumerate(words):
+        if word == PROGRAM:
+            rest = words[start + 1 :]
+            end = next((place for place, other in enumerate(rest) if other in ("|", ">", ")")), len(rest))
+            yield rest[:end]
+
+
+def parse(arguments):
+    """Parse as the program does, without running anything; return the names of the commands."""
+    command, rest, names = program_command(), arguments, []
+    while hasattr(command, "commands"):
+        name, command, rest = command.resolve_command(command.make_context(PROGRAM, rest), rest)
+        names.append(name)
+    command.make_context(names[-1], rest)
+    return " ".join(names)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_parse_and_are_shown(run_cli, project, name):
+    shown = " ".join(run_cli(*name.split(), "--help").out.split())
+    for line in EXAMPLES[name]:
+        assert name in [parse(arguments) for arguments in calls_in(line)]
+        assert shlex.split(line)[0] in ("mctool", "ls", "echo", "git", "head") or line.startswith("MCTOOL_")
+        assert " ".join(line.split()) in shown.replace(" │ ", " ")
+
+
+def test_a_wrong_example_would_be_found():
+    import typer
+
+    assert list(calls_in("echo x | mctool ask - --jsn | jq .a")) == [["ask", "-", "--jsn"]]
+    with pytest.raises(typer.TyperException, match="--jsn"):
+        parse(["ask", "-", "--jsn"])
+
+
+@pytest.fixture
+def shell(project, tmp_path):
+    """Run lines in a shell whose home is empty and in which ``mctool`` is this program."""
+    home, binary = tmp_path / "home", tmp_path / "bin" / "mctool"
+    home.mkdir()
+    binary.parent.mkdir()
+    binary.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mctool "$@"\n')
+    binary.chmod(0o755)
+    place = os.environ | {"HOME": str(home), "PATH": f"{binary.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    place.pop("ZDOTDIR", None)
+
+    def run(name, lines, *options):
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
+        done = subprocess.run(
+            [name, *options, "-c", lines], capture_output=True, text=True, timeout=60, env=place, cwd=project
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_bash_completes_after_installation(shell):
+    assert "_mctool_completion" in shell("bash", "mctool --show-completion; true")
+    assert "bash completion installed in" in shell("bash", "mctool --install-completion; true")
+    complete = '. ~/.bash_completions/mctool.sh; COMP_WORDS=({words}); COMP_CWORD={at}; _mctool_completion mctool; echo "${{COMPREPLY[@]}}"'  # noqa: E501
+    assert shell("bash", complete.format(words="mctool in", at=1)).split() == ["ingest", "inspect"]
+    assert shell("bash", complete.format(words="mctool ask --show", at=2)).split() == ["--show-focus"]
+    assert shell("bash", "complete -p mctool", "-i").startswith("complete -o default -F _mctool_completion mctool")
+
+
+def test_zsh_completes_after_installation(shell):
+    assert shell("zsh", "mctool --show-completion; true").startswith("#compdef mctool")
+    assert "zsh completion installed in" in shell("zsh", "mctool --install-completion; true")
+    assert shell("zsh", "print $_comps[mctool]", "-i").strip() == "_mctool_completion"
+    found = shell("zsh", '_TYPER_COMPLETE_ARGS="mctool in" _MCTOOL_COMPLETE=complete_zsh mctool')
+    assert found.startswith("_arguments ")
+    assert '"ingest"' in found
+    assert '"ask"' not in found
