@@ -89,7 +89,7 @@ class Configuration:
     origins: dict[tuple[CommandPath, str], Origin] = field(default_factory=dict)
 
     def blame(self, message: str) -> str:
-        """An error message, with the line of the file that sets the option and value that it begins with, if one does."""
+        """An error message, with the line of the file that sets the option and value that it begins with."""
         for (_, name), origin in self.origins.items():
             if message.startswith(f"--{name.replace('_', '-')} {origin.value} "):
                 return f"{message} (set in {origin})"

@@ -22,7 +22,9 @@ def test_every_command_has_two_to_four_examples_and_no_other_has():
 
 def calls_in(line):
     """The arguments of each call of the program in a line of a shell."""
-    words = list(shlex.shlex(line, posix=True, punctuation_chars="|>()"))
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|>()")
+    lexer.whitespace_split = True
+    words = list(lexer)
     for start, word in enumerate(words):
         if word == PROGRAM:
             rest = words[start + 1 :]
@@ -92,7 +94,7 @@ def test_bash_completes_after_installation(shell):
 def test_zsh_completes_after_installation(shell):
     assert shell("zsh", "mctool --show-completion; true").startswith("#compdef mctool")
     assert "zsh completion installed in" in shell("zsh", "mctool --install-completion; true")
-    assert shell("zsh", "print $_comps[mctool]", "-i").strip() == "_mctool_completion"
+    assert shell("zsh", "print $_comps[mctool]", "-i").strip() == "_mctool"
     found = shell("zsh", '_TYPER_COMPLETE_ARGS="mctool in" _MCTOOL_COMPLETE=complete_zsh mctool')
     assert found.startswith("_arguments ")
     assert '"ingest"' in found
