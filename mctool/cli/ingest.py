@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from mctool.core.records import IngestReport, Skipped
 
 _REASONS_SHOWN = 8
+_BASIS = {
+    "history": "by earlier ingests into this tree",
+    "sample": "measured on a sample",
+    "experience": "by experience: the model is not here yet",
+}
 
 
 def ingest(
@@ -116,7 +121,7 @@ def _estimate(config: IngestConfig, json: bool, quiet: bool) -> None:
     console.print(f"documents: {_counts(changes)}", markup=False)
     console.print(
         f"to read: {_size(estimate.bytes)}, about {estimate.tokens:,} tokens, {estimate.seconds:.0f} s and "
-        f"{_size(estimate.bytes_on_disk)} on disk",
+        f"{_size(estimate.bytes_on_disk)} on disk ({_BASIS[estimate.basis]})",
         markup=False,
     )
 
