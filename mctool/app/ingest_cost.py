@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mctool.app.ingest import IngestConfig, ingest
 from mctool.nets.key_folder import find_key_encoder
-from mctool.sources import SourceOptions
 from mctool.tree import TREE_NAME, Tree
 
 SAMPLE_CHARS = 40_000
@@ -89,9 +88,7 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
         files = [Path(place) / f"{number}{suffix}" for number, (suffix, _) in enumerate(texts)]
         for file, (_, text) in zip(files, texts, strict=True):
             file.write_text(text[:part], encoding="utf-8")
-        sample = replace(
-            config, sources=tuple(map(str, files)), tree=Path(place) / TREE_NAME, options=SourceOptions(), rekey=False
-        )
+        sample = IngestConfig(tuple(map(str, files)), Path(place) / TREE_NAME, config.model, config.device)
         report = ingest(sample).report
     seconds = report.seconds
     # Reading goes on beside the rest, which is done one after the other; what is left is loading.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FOCUS = "Focus"
 _ANSWER = "Answer"
+_STALE_SHOWN = 3
 _QUESTION_LINE = 'write {"id": ..., "question": ...} on each line'
 
 
@@ -111,6 +112,9 @@ def ask(
     show_focus: Annotated[
         bool, typer.Option("--show-focus", help="Draw the LOD map after each refocus, on stderr.")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="First read documents again whose file changed, and retire what is gone.")
+    ] = False,
     trace: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write every refocus as JSON lines; - for stdout, instead of the answer."),
@@ -135,6 +139,10 @@ def ask(
 
     report = reporter(quiet)
     place = _tree_of_files(file, tree, model, device, report) if file else tree
+    if refresh and not file:  # the tree of files is always fresh
+        from mctool.app.refresh import refresh as read_again
+
+        read_again(tree, model, device, report)
     with ExitStack() as stack:
         reader = stack.enter_context(Reader(place, model, device, dtype, report, lora=not no_lora))
         focus = FocusConfig(
@@ -160,6 +168,7 @@ def ask(
         output = _Output(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)
         for asking in asked:
             output.ask(reader, asking, config)
+        _warn_of_changes(reader.stale, quiet)
 
 
 @dataclass(frozen=True)
@@ -217,6 +226,19 @@ def _tree_of_files(files: list[str], tree: Path | None, model: str, device: str,
     from mctool.app.cached_tree import cached_tree
 
     return cached_tree(files, model, device, report)
+
+
+def _warn_of_changes(stale: list[str], quiet: bool) -> None:
+    """Tell that the tree no longer says what the files say; a record lists them all."""
+    if not stale:
+        return
+    names = ", ".join(stale[:_STALE_SHOWN]) + (", ..." if len(stale) > _STALE_SHOWN else "")
+    note_console(quiet).print(
+        f"{len(stale)} document{'s' if len(stale) > 1 else ''} changed since the last ingest ({names}); "
+        "ask with --refresh, or run `mctool ingest` again",
+        style="yellow",
+        markup=False,
+    )
 
 
 class _Output:
@@ -299,13 +321,6 @@ class _Output:
         if answered:
             sys.stdout.write("\n" if report.supported else f"{report.answer}\n")
             sys.stdout.flush()
-        if report.tree.stale and not self._quiet:
-            many = len(report.tree.stale)
-            note_console().print(
-                f"{many} document{'s' if many > 1 else ''} changed since the last ingest; run `mctool ingest` again",
-                style="yellow",
-                markup=False,
-            )
         console = output_console() if sys.stdout.isatty() or not answered else note_console(self._quiet)
         if report.citations:
             console.print(render_citations(report.citations))

@@ -10,6 +10,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "ingest": (
         "mctool ingest src/ docs/ README.md",
         "mctool ingest . --include '*.py' --dry-run",
+        "mctool ingest docs/ --watch",
         "git log -p -1 | mctool ingest - --name last-commit.diff",
     ),
     "ask": (
