@@ -88,6 +88,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         _close_output()
         return 0
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # which is how Rich ends --help
+            raise
+        _close_output()
+        return 0
     except Exception as error:  # noqa: BLE001  (the one place where errors end)
         return _tell(error, invocation.debug)
     return code

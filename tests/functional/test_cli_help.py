@@ -1,10 +1,6 @@
 """--help of every command, its examples, and the completion of shells."""
 
-import os
 import shlex
-import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -59,43 +55,23 @@ def test_a_wrong_example_would_be_found():
         parse(["ask", "-", "--jsn"])
 
 
-@pytest.fixture
-def shell(project, tmp_path):
-    """Run lines in a shell whose home is empty and in which ``mctool`` is this program."""
-    home, binary = tmp_path / "home", tmp_path / "bin" / "mctool"
-    home.mkdir()
-    binary.parent.mkdir()
-    binary.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mctool "$@"\n')
-    binary.chmod(0o755)
-    place = os.environ | {"HOME": str(home), "PATH": f"{binary.parent}:{os.environ['PATH']}", "TERM": "dumb"}
-    place.pop("ZDOTDIR", None)
-
-    def run(name, lines, *options):
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not installed")
-        done = subprocess.run(
-            [name, *options, "-c", lines], capture_output=True, text=True, timeout=60, env=place, cwd=project
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
 def test_bash_completes_after_installation(shell):
-    assert "_mctool_completion" in shell("bash", "mctool --show-completion; true")
-    assert "bash completion installed in" in shell("bash", "mctool --install-completion; true")
-    complete = '. ~/.bash_completions/mctool.sh; COMP_WORDS=({words}); COMP_CWORD={at}; _mctool_completion mctool; echo "${{COMPREPLY[@]}}"'  # noqa: E501
-    assert shell("bash", complete.format(words="mctool in", at=1)).split() == ["ingest", "inspect"]
-    assert shell("bash", complete.format(words="mctool ask --show", at=2)).split() == ["--show-focus"]
-    assert shell("bash", "complete -p mctool", "-i").startswith("complete -o default -F _mctool_completion mctool")
+    assert "_mctool_completion" in shell.out("mctool --show-completion; true")
+    assert "bash completion installed in" in shell.out("mctool --install-completion; true")
+    complete = (
+        ". ~/.bash_completions/mctool.sh; COMP_WORDS=({words}); COMP_CWORD={at}; "
+        '_mctool_completion mctool; echo "${{COMPREPLY[@]}}"'
+    )
+    assert shell.out(complete.format(words="mctool in", at=1)).split() == ["ingest", "inspect"]
+    assert shell.out(complete.format(words="mctool ask --show", at=2)).split() == ["--show-focus"]
+    assert shell.out("complete -p mctool", "-i").startswith("complete -o default -F _mctool_completion mctool")
 
 
 def test_zsh_completes_after_installation(shell):
-    assert shell("zsh", "mctool --show-completion; true").startswith("#compdef mctool")
-    assert "zsh completion installed in" in shell("zsh", "mctool --install-completion; true")
-    assert shell("zsh", "print $_comps[mctool]", "-i").strip() == "_mctool"
-    found = shell("zsh", '_TYPER_COMPLETE_ARGS="mctool in" _MCTOOL_COMPLETE=complete_zsh mctool')
+    assert shell.out("mctool --show-completion; true", name="zsh").startswith("#compdef mctool")
+    assert "zsh completion installed in" in shell.out("mctool --install-completion; true", name="zsh")
+    assert shell.out("print $_comps[mctool]", "-i", name="zsh").strip() == "_mctool"
+    found = shell.out('_TYPER_COMPLETE_ARGS="mctool in" _MCTOOL_COMPLETE=complete_zsh mctool', name="zsh")
     assert found.startswith("_arguments ")
     assert '"ingest"' in found
     assert '"ask"' not in found
