@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import TreeDamagedError, UsageError
 from mctool.core.evidence import TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
-from mctool.engine.prompt import chosen_style, prompt_ids
+from mctool.engine.prompt import Turn, after_turns, chosen_style, prompt_ids
 from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
@@ -126,13 +126,16 @@ class Reader:
         """Refocus for a question and stop there: a report without an answer. The base model is not loaded."""
         return self.ask(question, replace(config, max_new_tokens=0), listeners)
 
-    def ask(self, question: str, config: AskConfig, listeners: Listeners | None = None) -> AskReport:
+    def ask(
+        self, question: str, config: AskConfig, listeners: Listeners | None = None, turns: Sequence[Turn] = ()
+    ) -> AskReport:
         """Answer a question.
 
         Args:
             question: What is asked.
             config: How; with ``max_new_tokens`` 0 the report has focus and citations but no answer.
             listeners: Who is told what on the way.
+            turns: What the question follows up: the lens looks for their words too, and the prompt begins with them.
 
         Raises:
             UsageError: The question is empty.
@@ -140,7 +143,7 @@ class Reader:
         """
         if not question.strip():
             raise UsageError("the question is empty", "ask something")
-        return _Asking(self, question, config, listeners or Listeners()).run()
+        return _Asking(self, question, config, listeners or Listeners(), turns).run()
 
     @cached_property
     def _answer_nets(self) -> AnswerNets:
@@ -179,8 +182,12 @@ class Reader:
 class _Asking:
     """One question on its way to an answer."""
 
-    def __init__(self, reader: Reader, question: str, config: AskConfig, listeners: Listeners) -> None:
+    def __init__(
+        self, reader: Reader, question: str, config: AskConfig, listeners: Listeners, turns: Sequence[Turn]
+    ) -> None:
         self._clock = _Clock()
+        self._sought = " ".join([*(f"{turn.question} {turn.answer or ''}" for turn in turns), question])
+        self._prompted = after_turns(turns, question)
         self._reader, self._tree = reader, reader.tree
         self._question, self._config, self._listeners = question, config, listeners
         self._tokenizer = reader._nets.tokenizer
@@ -188,9 +195,9 @@ class _Asking:
         self._names = [document.path for document in self._tree.documents]
 
     def run(self) -> AskReport:
-        hits = self._hits(self._question)
+        hits = self._hits(self._sought)
         self._load_lens()
-        lens = self._lens(self._question, hits)
+        lens = self._lens(self._sought, hits)
         self._lens_name = lens.name
         self._focus = self._first_focus(lens)
         if not self._config.max_new_tokens:
@@ -244,7 +251,7 @@ class _Asking:
 
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt and the question: everything that is read besides the history."""
-        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._question, self._style))
+        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
 
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
@@ -299,7 +306,7 @@ class _Asking:
             self._text,
             self._answer_nets.model,
             self._tokenizer,
-            self._question,
+            self._prompted,
             w_max=self._config.focus.w_max,
             reserve=self._config.max_new_tokens,
             mode=self._config.positions,
@@ -326,7 +333,7 @@ class _Asking:
     def _refocus_on(self, text: str) -> Window | None:
         """The window for going on with an answer that says ``text`` so far; None when focus does not change."""
         before = self._focus
-        said = f"{self._question} {text}"
+        said = f"{self._sought} {text}"
         lens = self._lens(said, self._hits(said))
         started = time.perf_counter()
         after = refocus(

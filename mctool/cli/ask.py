@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from mctool.core.errors import ResourceError, SourceError, UsageError
 if TYPE_CHECKING:
     from mctool.app.ask import Listeners, Reader
     from mctool.core.records import AskReport, FocusEntry, FocusIteration
+    from mctool.engine.prompt import Turn
 
 _FOCUS = "Focus"
 _ANSWER = "Answer"
@@ -138,7 +140,7 @@ def ask(
     from mctool.app.ask import Reader
 
     report = reporter(quiet)
-    place = _tree_of_files(file, tree, model, device, report) if file else tree
+    place = tree_of_files(file, tree, model, device, report) if file else tree
     if refresh and not file:  # the tree of files is always fresh
         from mctool.app.refresh import refresh as read_again
 
@@ -165,14 +167,14 @@ def ask(
             path_glob=path,
             explain=explain,
         )
-        output = _Output(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)
+        output = AnswerOutput(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)
         for asking in asked:
             output.ask(reader, asking, config)
         _warn_of_changes(reader.stale, quiet)
 
 
 @dataclass(frozen=True)
-class _Question:
+class Asked:
     """A question, and the id that its result carries; None for a single question."""
 
     text: str
@@ -180,7 +182,7 @@ class _Question:
     numbered: bool = False
 
 
-def _questions(question: str | None, file: Path | None) -> list[_Question]:
+def _questions(question: str | None, file: Path | None) -> list[Asked]:
     """The questions that were asked, one way or the other; none of them is empty."""
     if (question is None) == (file is None):
         raise UsageError("give either a QUESTION or --questions FILE")
@@ -188,7 +190,7 @@ def _questions(question: str | None, file: Path | None) -> list[_Question]:
         text = _read("-", "the question") if question == "-" else str(question)
         if not text.strip():
             raise UsageError("the question is empty", "ask something")
-        return [_Question(text)]
+        return [Asked(text)]
     # Only line feeds end a line: JSON may hold other line separators as they are.
     lines = _read(str(file), f"--questions {file}").removeprefix("\ufeff").split("\n")
     asked = [_numbered(number, line, file) for number, line in enumerate(lines, 1) if line.strip()]
@@ -197,11 +199,11 @@ def _questions(question: str | None, file: Path | None) -> list[_Question]:
     return asked
 
 
-def _numbered(number: int, line: str, file: Path) -> _Question:
+def _numbered(number: int, line: str, file: Path) -> Asked:
     """The question on one line of a file."""
     try:
         record = json.loads(line)
-        question = _Question(record["question"], record.get("id"), numbered=True)
+        question = Asked(record["question"], record.get("id"), numbered=True)
         if question.text.strip():
             return question
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -219,7 +221,7 @@ def _read(place: str, what: str) -> str:
         raise SourceError(f"cannot read {what}: {error}", "write it in UTF-8") from error
 
 
-def _tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:
+def tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:
     """A cached tree that holds just these files, brought up to date."""
     if tree is not None:
         raise UsageError("--file and --tree exclude each other", "leave one out")
@@ -241,7 +243,7 @@ def _warn_of_changes(stale: list[str], quiet: bool) -> None:
     )
 
 
-class _Output:
+class AnswerOutput:
     """Where results go: stdout for answers, stderr for maps and, in a pipe, citations."""
 
     def __init__(self, stack: ExitStack, *, as_json: bool, quiet: bool, show_focus: bool, trace: Path | None) -> None:
@@ -257,19 +259,18 @@ class _Output:
                 raise ResourceError(f"cannot write --trace {trace}: {error.strerror}", "name another file") from error
             self._trace = Trace(stream)
 
-    def ask(self, reader: Reader, question: _Question, config: AskConfig) -> None:
-        """Answer one question and print the result."""
+    def ask(self, reader: Reader, question: Asked, config: AskConfig, turns: Sequence[Turn] = ()) -> AskReport:
+        """Answer one question and print the result; ``turns`` is what it follows up."""
         from mctool.render.safe_text import safe_line
 
         if question.numbered and not self._as_json and not self._is_traced:
             output_console().print(f"# {safe_line(question.text)}", markup=False)
-        report = reader.ask(question.text, config, self._listeners(reader, config))
-        if self._is_traced:
-            return
+        report = reader.ask(question.text, config, self._listeners(reader, config), turns)
         if self._as_json:
             print_json(({"id": question.id} if question.numbered else {}) | report.to_json())
-        else:
+        elif not self._is_traced:
             self._print(report, answered=config.max_new_tokens > 0)
+        return report
 
     def _listeners(self, reader: Reader, config: AskConfig) -> Listeners:
         from mctool.app.ask import Listeners

@@ -19,6 +19,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'echo "What does --dry-run do?" | mctool ask - --json | jq .citations',
         "mctool ask --questions questions.jsonl --json > answers.jsonl",
     ),
+    "chat": (
+        "mctool chat",
+        "mctool chat -f book.txt",
+        "printf 'Who owns the lighthouse?\\nHow old is he?\\n' | mctool chat --json | jq -r .answer",
+    ),
     "inspect": (
         "mctool inspect",
         'mctool inspect --query "Where are sockets closed?"',

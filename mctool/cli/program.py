@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from mctool.cli.ask import ask
+from mctool.cli.chat import chat
 from mctool.cli.config import config
 from mctool.cli.config_files import name_variables, read_configuration
 from mctool.cli.evaluate import evaluate
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command()(ingest)
 app.command()(ask)
+app.command()(chat)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
