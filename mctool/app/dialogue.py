@@ -24,8 +24,8 @@ _REFERS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _SMALL = frozenset(
-    """a an and are be can could did do does else exactly for how i in is me more of on or please tell than the then
-    there to was were what when where which who whom whose why will with would you""".split()  # noqa: SIM905
+    """a an and are be can could did do does else exactly for how i in is me more not of on or please so tell the
+    then there to was were what when where which who whom whose why will with would you""".split()  # noqa: SIM905
 )
 
 

@@ -126,7 +126,7 @@ class _Talk:
         going_on = True
         while going_on:
             try:
-                going_on = self.take(input(PROMPT))
+                going_on = self.take(input(PROMPT if sys.stdout.isatty() else ""))
             except EOFError:
                 sys.stdout.write("\n")
                 return

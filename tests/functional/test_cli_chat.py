@@ -44,12 +44,12 @@ def test_a_question_may_lean_on_the_one_before(tree, run_cli):
     results = [
         json.loads(line)
         for line in run_cli(
-            "chat", "--json", *SHORT, stdin=lines(PASSWORD, "And why is it?", COMPASS)
+            "chat", "--json", *SHORT, stdin=lines(PASSWORD, "Why so?", COMPASS)
         ).out.splitlines()
     ]  # fmt: skip
-    alone = run_cli("ask", "And why is it?", "--json", *SHORT).json
+    alone = run_cli("ask", "Why so?", "--json", *SHORT).json
     assert not any("swordfish" in cited["text"] for cited in alone["citations"] + alone["nearest"])
-    assert results[1]["question"] == "And why is it?"
+    assert results[1]["question"] == "Why so?"
     assert any("swordfish" in cited["text"] for cited in results[1]["citations"] + results[1]["nearest"])
     compass = run_cli("ask", COMPASS, "--json", *SHORT).json
     assert results[2]["usage"] == compass["usage"]

@@ -15,6 +15,7 @@ from mctool.engine.prompt import TAILS, Turn, after_turns
         "Why?",
         "Where exactly?",
         "Tell me more",
+        "Why so?",
         "Where was she born?",
         "Which function calls it?",
         "How does that work?",
