@@ -113,14 +113,8 @@ class Reader:
 
     @property
     def default_w_max(self) -> int:
-        """W_max where the user gives none, by the device that the base model computes on; ``auto`` loads torch."""
-        if self._device == "cpu":
-            return W_MAX_CPU
-        from mctool.nets.startup import gc_paused
-
-        with gc_paused():
-            from mctool.nets.base_model import choose_device
-        return W_MAX_CPU if choose_device(self._device).type == "cpu" else W_MAX_ACCELERATOR
+        """W_max where the user gives none, see :func:`default_w_max`."""
+        return default_w_max(self._device)
 
     def focus(self, question: str, config: AskConfig, listeners: Listeners | None = None) -> AskReport:
         """Refocus for a question and stop there: a report without an answer. The base model is not loaded."""
@@ -418,6 +412,17 @@ class _Asking:
             return whole - answer_nats(model, self._window(without), answer.ids)
 
         return worth
+
+
+def default_w_max(device: str) -> int:
+    """W_max where the user gives none, by the device that the base model computes on; ``auto`` loads torch."""
+    if device == "cpu":
+        return W_MAX_CPU
+    from mctool.nets.startup import gc_paused
+
+    with gc_paused():
+        from mctool.nets.base_model import choose_device
+    return W_MAX_CPU if choose_device(device).type == "cpu" else W_MAX_ACCELERATOR
 
 
 def matches(path: str, glob: str) -> bool:

@@ -23,6 +23,9 @@ from mctool.core.records import Record
 
 config = typer.Typer(help="Tell what options are set to, and where.", no_args_is_help=True)
 
+_SECRET = frozenset({"token"})
+"""Options whose value is nobody else's business."""
+
 Source = Literal["default", "user", "project", "environment"]
 
 
@@ -116,6 +119,8 @@ def _setting(names: CommandPath, command: Any, name: str, param: Any, configurat
         source, where = origin.layer, str(origin)
     if value is not None:
         value = param.process_value(context, value)
+    if value is not None and name in _SECRET:
+        value = "(set)"
     return Setting(" ".join(names), name, _plain(value), source, where, param.envvar)
 
 

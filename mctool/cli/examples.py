@@ -35,6 +35,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "models path": ("mctool models path", "ls $(mctool models path smollm2-135m-instruct)"),
     "config show": ("mctool config show", "mctool config show --all", "MCTOOL_W_MAX=1024 mctool config show --json"),
     "config path": ("mctool config path", "mctool config path --json | jq -r .user"),
+    "serve": (
+        "mctool serve",
+        "curl -s localhost:8808/v1/chat/completions "
+        """-d '{"messages": [{"role": "user", "content": "Where are sockets closed?"}]}' | jq -r .mctool.answer""",
+        "MCTOOL_TOKEN=$(openssl rand -hex 16) mctool serve --host 0.0.0.0 --port 80",
+        "claude mcp add docs -- mctool serve --mcp --tree docs/.mctool",
+    ),
     "verify": ("mctool verify", "mctool verify --tree .mctool --json | jq .ok"),
     "evaluate answers": (
         "mctool evaluate answers --questions 20",

@@ -24,6 +24,7 @@ from mctool.cli.ingest import ingest
 from mctool.cli.inspect import inspect
 from mctool.cli.models import models
 from mctool.cli.options import DebugOption, Invocation
+from mctool.cli.serve import serve
 from mctool.cli.train import train
 from mctool.cli.verify import verify
 from mctool.core.errors import MctoolError, ResourceError, UsageError
@@ -48,6 +49,7 @@ app.command()(chat)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+app.command()(serve)
 app.command()(verify)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
