@@ -75,3 +75,19 @@ def test_zsh_completes_after_installation(shell):
     assert found.startswith("_arguments ")
     assert '"ingest"' in found
     assert '"ask"' not in found
+
+
+def test_the_reference_is_current():
+    from mctool.cli.reference import REFERENCE, render_reference
+
+    assert REFERENCE.read_text("utf-8") == render_reference(), "run `python -m mctool.cli.reference`"
+
+
+def test_the_reference_names_every_option():
+    from mctool.cli.reference import render_reference
+
+    sections = render_reference().split("\n## mctool ")[1:]
+    assert [section.partition("\n")[0] for section in sections] == COMMANDS
+    for section, (_, command) in zip(sections, leaf_commands(program_command()), strict=True):
+        for param in command.params:
+            assert f"`{param.opts[-1]}" in section or param.param_type_name == "argument"
