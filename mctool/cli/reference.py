@@ -22,7 +22,7 @@ Made from the commands by `python -m mctool.cli.reference`; do not edit.
 
 Every option can also be set by its variable, or by its long name in `{PROJECT_FILE}` of the project (the nearest one
 upward) or `config.toml` of the user: at the top for all commands, in a table such as `[ask]` for one. Options beat
-variables, they beat the project's file, and that beats the user's. `{PROGRAM} config show` tells what is set, and where.
+variables, they beat the project's file, and that beats the user's. `{PROGRAM} config show` tells what is set.
 """
 
 
@@ -54,10 +54,8 @@ def _names(param: Any) -> str:
     if param.param_type_name == "argument":
         return f"`{param.display_name_raw}`"
     value = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
-    return (
-        ", ".join(f"`{name}`" for name in param.opts[:-1])
-        + f"{', ' if param.opts[1:] else ''}`{param.opts[-1]}{value}`"
-    )
+    *others, last = param.opts
+    return ", ".join([*(f"`{name}`" for name in others), f"`{last}{value}`"])
 
 
 def _default(param: Any) -> str:
