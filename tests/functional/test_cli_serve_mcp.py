@@ -1,7 +1,9 @@
 """``mctool serve --mcp``, driven by the client of the MCP SDK."""
 
 import asyncio
+import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -71,3 +73,15 @@ def test_the_end_of_input_ends_the_server(project):
     command = [sys.executable, "-m", "mctool", "serve", "--mcp"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_an_interrupt_ends_the_server(project):
+    command = [sys.executable, "-m", "mctool", "serve", "--mcp"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        request = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline()  # now it waits for more
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import select
+import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -26,11 +31,47 @@ PathGlob = Annotated[str | None, Field(description="Search only documents whose 
 
 
 def serve_mcp(service: Service) -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends, or until Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: The user pressed Ctrl-C; the request that was worked on is done.
+    """
+    interrupted = False
+
+    def end_input(_signal: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        os.write(wake, b"!")
+
+    end, wake = os.pipe()
+    # A thread that waits for input cannot be stopped, so input has to end.
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(_EndableInput(sys.stdin.fileno(), end)))
+    before = signal.signal(signal.SIGINT, end_input)
     try:
         make_server(service).run("stdio")
     finally:
+        signal.signal(signal.SIGINT, before)
         service.close()
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+class _EndableInput(io.RawIOBase):
+    """A file descriptor that reads as ended once another one has something to read."""
+
+    def __init__(self, source: int, end: int) -> None:
+        self._source, self._end = source, end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        ready, _, _ = select.select([self._source, self._end], [], [])
+        if self._end in ready:
+            return 0
+        data = os.read(self._source, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def make_server(service: Service) -> MCPServer[Any]:
