@@ -14,6 +14,7 @@ from pathlib import Path
 from mctool.app.guard import refuse_broad_sources, refuse_much
 from mctool.app.intake import Intake, Progress
 from mctool.app.key_nets import KeyNets
+from mctool.app.past_sources import REFRESHED, recorded_sources, scan_again
 from mctool.app.read_ahead import read_ahead
 from mctool.app.resources import peak_rss_mb
 from mctool.app.scan import (
@@ -25,7 +26,6 @@ from mctool.app.scan import (
     SourceFile,
     compare,
     refuse,
-    scan_documents,
     scan_sources,
 )
 from mctool.app.text_nets import Report, TextNets
@@ -38,9 +38,6 @@ from mctool.nets.model_store import resolve_model
 from mctool.sources import SourceOptions, TextDocument, read_stream
 from mctool.tree import Document, Layout, Tree, check_lexical, rekey_tree
 from mctool.version import __version__
-
-REFRESHED = "(refresh)"
-"""What the history names as the source of a refresh."""
 
 Content = tuple[str, TextDocument | None]
 """A recorded path, and what is there now: None when it is no text any more."""
@@ -61,7 +58,8 @@ class IngestConfig:
         stdin_name: Path that is recorded for standard input.
         options: Which files of directories are taken.
         rekey: Make the lens keys that the tree lacks, or that are damaged, too; then there may be no sources.
-        refresh: Without sources: bring the documents that the tree has up to date.
+        refresh: Without sources: bring the documents that the tree has up to date, and take in what is new in the
+            directories that were ingested before.
         confirmed: Read as much as there is, from wherever; else a home directory and very much text are refused.
     """
 
@@ -177,7 +175,7 @@ class _Run:
         with Tree.open(self._layout.root) as tree:
             self._nets.expect(tree.fingerprint)
             if self._config.refresh:
-                self._scan = scan_documents(tree.documents, self._paths)
+                self._scan = scan_again(tree.documents, (past.sources for past in tree.history()), self._paths)
             comparison = self._compare(tree.documents)
             is_current = stream is None and not comparison.to_read and not comparison.gone
             if is_current and check_lexical(tree) is None:
@@ -209,7 +207,8 @@ class _Run:
             intake.added, intake.updated, unchanged + intake.unchanged, len(intake.gone), self._scan.skipped
         )
         if intake.has_changes:
-            intake.writer.commit(list(self._config.sources) or [REFRESHED], __version__, counts)
+            named = recorded_sources(self._config.sources, self._config.options, self._paths)
+            intake.writer.commit([REFRESHED] if self._config.refresh else named, __version__, counts)
         return counts, intake
 
     @cached_property

@@ -17,9 +17,9 @@ _ROOM_TO_GROW = 2
 
 
 def refresh(tree: Path | None, model: str, device: str, report: Callable[[str], None]) -> DocumentCounts:
-    """Read the documents of a tree again whose file changed, and retire those whose file is gone.
+    """Read what changed since the last ingest: changed files, new ones in directories that were ingested, missing ones.
 
-    Files that were never ingested stay unknown. What cannot be read stays as it was, and is reported.
+    What cannot be read now stays as it was, and is reported.
 
     Args:
         tree: As given to ``--tree``; None for the nearest one.

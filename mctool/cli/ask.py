@@ -115,7 +115,7 @@ def ask(
         bool, typer.Option("--show-focus", help="Draw the LOD map after each refocus, on stderr.")
     ] = False,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="First read documents again whose file changed, and retire what is gone.")
+        bool, typer.Option("--refresh", help="First bring the tree up to date with all that was ingested into it.")
     ] = False,
     trace: Annotated[
         Path | None,

@@ -61,16 +61,34 @@ class TestRefresh:
     def test_changed_documents_are_read_and_missing_ones_retired(self, tree, run_cli, project, monkeypatch):
         (project / "windows.txt").write_text("The password is barracuda.\n" * 3)
         (project / "bom.txt").unlink()
-        (project / "new.txt").write_text("Never ingested.\n")
+        (project / "new.txt").write_text("The new file is about a parrot.\n")
         (project / "elsewhere").mkdir()
         monkeypatch.chdir(project / "elsewhere")
         result = run_cli("ask", "What is the password?", "--refresh", *FOCUS).json
         assert "barracuda" in result["citations"][0]["text"]
         assert result["tree"]["stale"] == []
         with Tree.open(tree) as opened:
-            assert {document.path for document in opened.documents} == set(SOURCES) - {"bom.txt"}
+            assert {document.path for document in opened.documents} == {"new.txt", *SOURCES} - {"bom.txt"}
             assert opened.history()[-1].sources == ["(refresh)"]
         assert run_cli("verify").code == 0
+
+    def test_what_is_new_is_chosen_as_it_was(self, run_cli, project, monkeypatch):
+        for name in ("src/a.py", "docs/a.md", "docs/old/b.md", "c.txt"):
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_text(f"This is {name}.\n")
+        monkeypatch.chdir(project / "src")
+        assert run_cli("ingest", ".", "-t", project / ".mctool", "--include", "*.py").code == 0
+        assert run_cli("ingest", "../docs", "-t", project / ".mctool", "--exclude", "old").code == 0
+        assert run_cli("ingest", "../c.txt", "-t", project / ".mctool").code == 0
+        for name in ("src/new.py", "src/new.md", "docs/new.md", "docs/old/new.md", "new.txt"):
+            (project / name).write_text(f"This is {name}.\n")
+        monkeypatch.chdir(project)
+        assert run_cli("ask", "new", "--refresh", *FOCUS).code == 0
+        with Tree.open(project / ".mctool") as opened:
+            paths = {document.path for document in opened.documents}
+            history = [past.sources for past in opened.history()]
+        assert paths == {"src/a.py", "src/new.py", "docs/a.md", "docs/new.md", "c.txt"}
+        assert history == [["src", "--include=*.py"], ["docs", "--exclude=old"], ["c.txt"], ["(refresh)"]]
 
     def test_nothing_changed_commits_nothing(self, tree, run_cli):
         with Tree.open(tree) as before:

@@ -406,6 +406,19 @@ class TestDryRun:
         tokens = run_cli("ingest", "docs", "--json").json["tokens"]
         assert estimate["tokens"] == pytest.approx(tokens, rel=0.01)
 
+    def test_what_it_takes_is_measured_on_a_sample(self, run_cli, project, monkeypatch, tmp_path):
+        write(project / "docs" / "story.txt", STORY * 80)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        estimate = run_cli("ingest", "docs", "--dry-run", "--json").json
+        assert estimate["basis"] == "sample"
+        report = run_cli("ingest", "docs", "--json").json
+        assert report["tokens"] > 20_000
+        assert estimate["bytes_on_disk"] == pytest.approx(report["bytes_on_disk"], rel=0.3)
+        write(project / "docs" / "more.txt", STORY)
+        again = run_cli("ingest", "docs", "--dry-run", "--json").json
+        assert (again["basis"], again["new"]) == ("history", 1)
+        assert not list(tmp_path.glob("mctool-*"))
+
     def test_against_a_tree(self, run_cli, project, files):
         run_cli("ingest", "docs")
         write(files / "story.txt", "Quite another story.")
