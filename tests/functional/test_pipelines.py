@@ -118,9 +118,10 @@ def test_colours_are_there_where_they_can_be(tree):
     assert b"\x1b[" in shown
 
 
-def test_an_interrupt_ends_with_130_and_without_a_word(tree):
+@pytest.mark.parametrize("seconds", [0.5, 2.5])
+def test_an_interrupt_ends_with_130_and_without_a_word(tree, seconds):
     with subprocess.Popen([*MODULE, "ask", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(1.5)  # by now it waits for the question
+        time.sleep(seconds)  # it is being loaded, or waits for the question
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b""
