@@ -118,10 +118,20 @@ def test_colours_are_there_where_they_can_be(tree):
     assert b"\x1b[" in shown
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2.5])
-def test_an_interrupt_ends_with_130_and_without_a_word(tree, seconds):
+def test_an_interrupt_ends_with_130_and_without_a_word(tree):
     with subprocess.Popen([*MODULE, "ask", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(seconds)  # it is being loaded, or waits for the question
+        time.sleep(4)  # by now it waits for the question
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b""
+
+
+def test_an_interrupt_while_the_program_is_loaded(monkeypatch):
+    from mctool.__main__ import run
+
+    class Interrupting:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "mctool.cli", Interrupting())
+    assert run() == 130
