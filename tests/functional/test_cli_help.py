@@ -41,10 +41,9 @@ def parse(arguments):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_parse_and_are_shown(run_cli, project, name):
     shown = " ".join(run_cli(*name.split(), "--help").out.split())
+    assert name in [parse(arguments) for line in EXAMPLES[name] for arguments in calls_in(line)]
     for line in EXAMPLES[name]:
-        assert name in [parse(arguments) for arguments in calls_in(line)]
-        assert shlex.split(line)[0] in ("mctool", "ls", "echo", "git", "head") or line.startswith("MCTOOL_")
-        assert " ".join(line.split()) in shown.replace(" │ ", " ")
+        assert " ".join(line.split()) in shown
 
 
 def test_a_wrong_example_would_be_found():
