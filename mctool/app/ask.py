@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from mctool.core.errors import TreeDamagedError, UsageError
 from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
 from mctool.core.timeline import IntArray
-from mctool.engine.prompt import chosen_style, prompt_ids
+from mctool.engine.prompt import Turn, after_turns, chosen_style, prompt_ids
 from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
@@ -114,26 +114,23 @@ class Reader:
 
     @property
     def default_w_max(self) -> int:
-        """W_max where the user gives none, by the device that the base model computes on; ``auto`` loads torch."""
-        if self._device == "cpu":
-            return W_MAX_CPU
-        from mctool.nets.startup import gc_paused
-
-        with gc_paused():
-            from mctool.nets.base_model import choose_device
-        return W_MAX_CPU if choose_device(self._device).type == "cpu" else W_MAX_ACCELERATOR
+        """W_max where the user gives none, see :func:`default_w_max`."""
+        return default_w_max(self._device)
 
     def focus(self, question: str, config: AskConfig, listeners: Listeners | None = None) -> AskReport:
         """Refocus for a question and stop there: a report without an answer. The base model is not loaded."""
         return self.ask(question, replace(config, max_new_tokens=0), listeners)
 
-    def ask(self, question: str, config: AskConfig, listeners: Listeners | None = None) -> AskReport:
+    def ask(
+        self, question: str, config: AskConfig, listeners: Listeners | None = None, turns: Sequence[Turn] = ()
+    ) -> AskReport:
         """Answer a question.
 
         Args:
             question: What is asked.
             config: How; with ``max_new_tokens`` 0 the report has focus and citations but no answer.
             listeners: Who is told what on the way.
+            turns: What the question follows up: the lens looks for their words too, and the prompt begins with them.
 
         Raises:
             UsageError: The question is empty.
@@ -141,7 +138,7 @@ class Reader:
         """
         if not question.strip():
             raise UsageError("the question is empty", "ask something")
-        return _Asking(self, question, config, listeners or Listeners()).run()
+        return _Asking(self, question, config, listeners or Listeners(), turns).run()
 
     @cached_property
     def _answer_nets(self) -> AnswerNets:
@@ -180,8 +177,12 @@ class Reader:
 class _Asking:
     """One question on its way to an answer."""
 
-    def __init__(self, reader: Reader, question: str, config: AskConfig, listeners: Listeners) -> None:
+    def __init__(
+        self, reader: Reader, question: str, config: AskConfig, listeners: Listeners, turns: Sequence[Turn]
+    ) -> None:
         self._clock = _Clock()
+        self._sought = " ".join([*(f"{turn.question} {turn.answer or ''}" for turn in turns), question])
+        self._prompted = after_turns(turns, question)
         self._reader, self._tree = reader, reader.tree
         self._question, self._config, self._listeners = question, config, listeners
         self._tokenizer = reader._nets.tokenizer
@@ -196,9 +197,9 @@ class _Asking:
             self._reader._count_access(**self._touched)
 
     def _run(self) -> AskReport:
-        hits = self._hits(self._question)
+        hits = self._hits(self._sought)
         self._load_lens()
-        lens = self._lens(self._question, hits)
+        lens = self._lens(self._sought, hits)
         self._lens_name = lens.name
         self._focus = self._first_focus(lens)
         if not self._config.max_new_tokens:
@@ -238,7 +239,7 @@ class _Asking:
         if self._lens_name == "lexical":
             return None
         started = time.perf_counter()
-        evidence = self._reader._lenses.evidence(self._question, hits, self._shown())
+        evidence = self._reader._lenses.evidence(self._sought, hits, self._shown())
         self._clock.lens += time.perf_counter() - started
         return evidence
 
@@ -265,7 +266,7 @@ class _Asking:
 
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt and the question: everything that is read besides the history."""
-        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._question, self._style))
+        return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
 
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
@@ -322,7 +323,7 @@ class _Asking:
             self._text,
             self._answer_nets.model,
             self._tokenizer,
-            self._question,
+            self._prompted,
             w_max=self._config.focus.w_max,
             reserve=self._config.max_new_tokens,
             mode=self._config.positions,
@@ -349,7 +350,7 @@ class _Asking:
     def _refocus_on(self, text: str) -> Window | None:
         """The window for going on with an answer that says ``text`` so far; None when focus does not change."""
         before = self._focus
-        said = f"{self._question} {text}"
+        said = f"{self._sought} {text}"
         lens = self._lens(said, self._hits(said))
         started = time.perf_counter()
         after = refocus(
@@ -432,6 +433,17 @@ class _Asking:
             return whole - answer_nats(model, self._window(without), answer.ids)
 
         return worth
+
+
+def default_w_max(device: str) -> int:
+    """W_max where the user gives none, by the device that the base model computes on; ``auto`` loads torch."""
+    if device == "cpu":
+        return W_MAX_CPU
+    from mctool.nets.startup import gc_paused
+
+    with gc_paused():
+        from mctool.nets.base_model import choose_device
+    return W_MAX_CPU if choose_device(device).type == "cpu" else W_MAX_ACCELERATOR
 
 
 def matches(path: str, glob: str) -> bool:

@@ -26,7 +26,8 @@ def cached_tree(sources: list[str], model: str, device: str, report: Callable[[s
     key = hashlib.sha256(json.dumps([places, model, __version__, card]).encode()).hexdigest()[:24]
     tree = cache_root() / "trees" / key / ".mctool"
     tree.parent.mkdir(parents=True, exist_ok=True)
-    result = ingest(IngestConfig(tuple(sources), tree=tree, model=model, device=device), report=report)
+    config = IngestConfig(tuple(sources), tree=tree, model=model, device=device, confirmed=False)
+    result = ingest(config, report=report)
     if result.error is not None:
         raise result.error
     return tree

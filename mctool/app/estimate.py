@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mctool.app.ingest import IngestConfig, combined
+from mctool.app.ingest_cost import IngestCost, cost_by_experience, cost_by_history, cost_by_sample
 from mctool.app.scan import RecordedPaths, SourceFile, compare, scan_sources
 from mctool.app.trees import place_for_tree
 from mctool.core.errors import MissingBackendError
 from mctool.core.records import Record, Skipped
-from mctool.nets.key_folder import find_key_encoder
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources import TextDocument, read_document
@@ -19,19 +19,6 @@ _SAMPLE_FILES = 24
 _SAMPLE_BYTES = 500_000
 _BYTES_PER_TOKEN = 3.6
 """Of prose and code, when there is nothing to measure it with."""
-
-_TOKENS_PER_SECOND = 15_000.0
-_START_SECONDS = 2.0
-"""Until the nets are loaded."""
-
-_DISK_BYTES_PER_TOKEN = 35.0
-"""Measured with gists of width 576, which are most of it, and without lens keys."""
-
-_KEY_BYTES_PER_TOKEN = 12.1
-_KEY_TOKENS_PER_SECOND = 23_000.0
-
-_MIN_HISTORY_TOKENS = 20_000
-"""Ingests that added less say little about the rate."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,8 @@ class IngestEstimate(Record):
         tokens: Estimate of their tokens, from a sample.
         seconds: Estimate of the time.
         bytes_on_disk: Estimate of what the tree would grow by.
+        basis: What the last two rest on: ``history`` of the tree, a ``sample`` that was ingested into a temporary
+            tree, or ``experience`` on other machines, where the model is not on this one.
     """
 
     tree: str
@@ -63,10 +52,11 @@ class IngestEstimate(Record):
     tokens: int
     seconds: float
     bytes_on_disk: int
+    basis: str
 
 
 def estimate_ingest(config: IngestConfig) -> IngestEstimate:
-    """Tell what an ingest would do. Writes and downloads nothing, and does not read standard input.
+    """Tell what an ingest would do. Keeps and downloads nothing, and does not read standard input.
 
     Raises:
         SourceError: None of the sources can be read.
@@ -79,15 +69,17 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
     if len(scan.failures) == len(config.sources):
         raise combined(scan.failures)
     exists = layout.catalog.is_file()
-    rate, growth = _guessed()
     documents: list[Document] = []
+    by_history = None
     if exists:
         with Tree.open(layout.root) as tree:
             documents = tree.documents
-            rate, growth = _measured(tree)
+            by_history = cost_by_history(tree)
     comparison = compare(scan, documents, paths)
     n_bytes = sum(found.file.size for found in comparison.to_read)
-    tokens = round(n_bytes * _tokens_per_byte(config, comparison.to_read))
+    texts = _sample(config, comparison.to_read)
+    tokens = round(n_bytes * _tokens_per_byte(config, texts))
+    cost = _cost(config, texts, by_history, is_new=not exists)
     live = {document.path for document in documents}
     changed = sum(found.path in live for found in comparison.to_read)
     return IngestEstimate(
@@ -100,45 +92,63 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
         skipped=scan.skipped,
         bytes=n_bytes,
         tokens=tokens,
-        seconds=_START_SECONDS + tokens / rate if tokens else 0.0,
-        bytes_on_disk=round(tokens * growth),
+        seconds=cost.seconds(tokens),
+        bytes_on_disk=cost.bytes(tokens),
+        basis=cost.basis,
     )
 
 
-def _guessed() -> tuple[float, float]:
-    """Tokens per second and bytes on disk per token where nothing has been measured."""
-    if find_key_encoder() is None:
-        return _TOKENS_PER_SECOND, _DISK_BYTES_PER_TOKEN
-    rate = 1 / (1 / _TOKENS_PER_SECOND + 1 / _KEY_TOKENS_PER_SECOND)
-    return rate, _DISK_BYTES_PER_TOKEN + _KEY_BYTES_PER_TOKEN
+def _cost(config: IngestConfig, texts: list[_Sampled], by_history: IngestCost | None, is_new: bool) -> IngestCost:
+    """By what is at hand: earlier ingests, else a sample where the model is on this machine, else experience."""
+    if by_history is not None:
+        return by_history
+    parts = [(sampled.suffix, sampled.text) for sampled in texts if sampled.text.strip()]
+    if not parts or _tokenizer(config) is None:
+        return cost_by_experience()
+    return cost_by_sample(config, parts, is_new)
 
 
-def _measured(tree: Tree) -> tuple[float, float]:
-    """Tokens per second of the last large ingest, and bytes on disk per token, of a tree that has them."""
-    large = [ingest for ingest in tree.history() if ingest.tokens_added >= _MIN_HISTORY_TOKENS]
-    if not large:
-        return _guessed()
-    stored = sum(ingest.tokens_added for ingest in tree.history())
-    return large[-1].tokens_added / large[-1].seconds, tree.bytes_on_disk() / stored
+def _tokenizer(config: IngestConfig) -> TextTokenizer | None:
+    """The tokenizer of the model; None when the model is not on this machine."""
+    try:
+        return TextTokenizer.load(resolve_model(config.model, allow_download=False))
+    except MissingBackendError:
+        return None
 
 
-def _tokens_per_byte(config: IngestConfig, files: list[SourceFile]) -> float:
-    """Tokens per byte of a sample that is spread over the files; a guess when the model is not on this machine.
+@dataclass(frozen=True)
+class _Sampled:
+    """A file of the sample: bytes, suffix, and its text, empty when it is none."""
+
+    n_bytes: int
+    suffix: str
+    text: str
+
+
+def _sample(config: IngestConfig, files: list[SourceFile]) -> list[_Sampled]:
+    """Files that are spread over all of them."""
+    taken: list[_Sampled] = []
+    for found in files[:: max(1, len(files) // _SAMPLE_FILES)]:
+        content = read_document(found.file, config.options)
+        text = content.text if isinstance(content, TextDocument) else ""
+        taken.append(_Sampled(found.file.size, found.file.path.suffix, text))
+        if sum(sampled.n_bytes for sampled in taken) > _SAMPLE_BYTES:
+            break
+    return taken
+
+
+def _tokens_per_byte(config: IngestConfig, texts: list[_Sampled]) -> float:
+    """Tokens per byte of a sample; a guess when the model is not on this machine.
 
     Files of the sample that turn out to be no text count as bytes without tokens.
     """
-    try:
-        tokenizer = TextTokenizer.load(resolve_model(config.model, allow_download=False))
-    except MissingBackendError:
+    tokenizer = _tokenizer(config)
+    n_bytes = sum(sampled.n_bytes for sampled in texts)
+    if tokenizer is None or not n_bytes:
         return 1 / _BYTES_PER_TOKEN
-    step = max(1, len(files) // _SAMPLE_FILES)
-    n_bytes = n_tokens = 0
-    for found in files[::step]:
-        content = read_document(found.file, config.options)
-        n_bytes += found.file.size
-        if isinstance(content, TextDocument):
-            part = content.text[:_SAMPLE_BYTES]
-            n_tokens += round(len(tokenizer.encode_with_offsets(part)[0]) * len(content.text) / len(part))
-        if n_bytes > _SAMPLE_BYTES:
-            break
-    return n_tokens / n_bytes if n_bytes else 1 / _BYTES_PER_TOKEN
+    n_tokens = 0.0
+    for sampled in texts:
+        part = sampled.text[:_SAMPLE_BYTES]
+        if part:
+            n_tokens += len(tokenizer.encode_with_offsets(part)[0]) * len(sampled.text) / len(part)
+    return n_tokens / n_bytes

@@ -11,11 +11,23 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
+from mctool.app.guard import refuse_broad_sources, refuse_much
 from mctool.app.intake import Intake, Progress
 from mctool.app.key_nets import KeyNets
+from mctool.app.past_sources import REFRESHED, recorded_sources, scan_again
 from mctool.app.read_ahead import read_ahead
 from mctool.app.resources import peak_rss_mb
-from mctool.app.scan import STDIN, UNREADABLE, RecordedPaths, Scan, SourceFile, compare, refuse, scan_sources
+from mctool.app.scan import (
+    STDIN,
+    UNREADABLE,
+    Comparison,
+    RecordedPaths,
+    Scan,
+    SourceFile,
+    compare,
+    refuse,
+    scan_sources,
+)
 from mctool.app.text_nets import Report, TextNets
 from mctool.app.trees import locate_tree, place_for_tree
 from mctool.core.blocks import TOP_LOD
@@ -46,6 +58,9 @@ class IngestConfig:
         stdin_name: Path that is recorded for standard input.
         options: Which files of directories are taken.
         rekey: Make the lens keys that the tree lacks, or that are damaged, too; then there may be no sources.
+        refresh: Without sources: bring the documents that the tree has up to date, and take in what is new in the
+            directories that were ingested before.
+        confirmed: Read as much as there is, from wherever; else a home directory and very much text are refused.
     """
 
     sources: tuple[str, ...]
@@ -55,9 +70,11 @@ class IngestConfig:
     stdin_name: str = "stdin"
     options: SourceOptions = field(default_factory=SourceOptions)
     rekey: bool = False
+    refresh: bool = False
+    confirmed: bool = True
 
     def __post_init__(self) -> None:
-        if not self.sources and not self.rekey:
+        if not self.sources and not self.rekey and not self.refresh:
             raise UsageError("no source to ingest", "name files or directories, or - for standard input")
         if self.sources.count(STDIN) > 1:
             raise UsageError("standard input (-) is named twice", "name it once")
@@ -90,7 +107,7 @@ def ingest(config: IngestConfig, progress: Progress | None = None, report: Repor
     Raises:
         SourceError: There is nothing to ingest in any of the sources, and no tree.
         TreeNotFoundError: There are no sources, and no tree.
-        UsageError: The place of the tree is not one for a tree.
+        UsageError: The place of the tree is not one for a tree, or too much is to be read without ``confirmed``.
         MismatchError: The tree was made with another model, tokenizer or GistNet.
         MissingBackendError: The model, the device, or the key encoder for ``rekey``, is not here.
         TreeBusyError: Another process is writing to the tree.
@@ -112,6 +129,8 @@ class _Run:
         self._read_seconds = self._resolve_seconds = self._rekey_seconds = 0.0
         self._layout = Layout(place_for_tree(config.tree) if config.sources else locate_tree(config.tree))
         self._paths = RecordedPaths(self._layout.root)
+        if not config.confirmed:
+            refuse_broad_sources(config.sources)
         self._scan = scan_sources(config.sources, config.options, self._paths) if config.sources else Scan()
         if STDIN in config.sources and config.stdin_name in self._scan.files:
             raise UsageError(
@@ -125,7 +144,9 @@ class _Run:
                 "there is no key encoder to make lens keys with", "reinstall mctool, or unset $MCTOOL_WEIGHTS"
             )
         counts, intake = DocumentCounts(), None
-        if self._config.sources:
+        if self._config.refresh:
+            counts, intake = self._update(None)
+        elif self._config.sources:
             stream = self._read_stream()
             counts, intake = self._update(stream) if self._layout.catalog.is_file() else self._fill(stream)
         rekeyed = self._rekey(self._key_nets) if self._config.rekey and self._key_nets is not None else 0
@@ -141,7 +162,7 @@ class _Run:
 
     def _fill(self, stream: TextDocument | None) -> Taken:
         """Make a new tree, once there is a document that could be read."""
-        comparison = compare(self._scan, [], self._paths)
+        comparison = self._compare([])
         with closing(self._contents(stream, comparison.to_read)) as contents:
             first = next((item for item in contents if item[1] is not None), None)
             if first is None:
@@ -153,7 +174,9 @@ class _Run:
     def _update(self, stream: TextDocument | None) -> Taken:
         with Tree.open(self._layout.root) as tree:
             self._nets.expect(tree.fingerprint)
-            comparison = compare(self._scan, tree.documents, self._paths)
+            if self._config.refresh:
+                self._scan = scan_again(tree.documents, (past.sources for past in tree.history()), self._paths)
+            comparison = self._compare(tree.documents)
             is_current = stream is None and not comparison.to_read and not comparison.gone
             if is_current and check_lexical(tree) is None:
                 self._refuse_empty_directories(tree.documents)
@@ -165,6 +188,12 @@ class _Run:
                 intake.retire(document)
             with closing(self._contents(stream, comparison.to_read)) as contents:
                 return self._take_in(intake, contents, comparison.unchanged)
+
+    def _compare(self, documents: Iterable[Document]) -> Comparison:
+        comparison = compare(self._scan, documents, self._paths)
+        if not self._config.confirmed:
+            refuse_much(comparison.to_read)
+        return comparison
 
     def _take_in(self, intake: Intake, contents: Iterable[Content], unchanged: int) -> Taken:
         """Put in what could be read, take out what is no text any more, and commit if that changes anything."""
@@ -178,7 +207,8 @@ class _Run:
             intake.added, intake.updated, unchanged + intake.unchanged, len(intake.gone), self._scan.skipped
         )
         if intake.has_changes:
-            intake.writer.commit(list(self._config.sources), __version__, counts)
+            named = recorded_sources(self._config.sources, self._config.options, self._paths)
+            intake.writer.commit([REFRESHED] if self._config.refresh else named, __version__, counts)
         return counts, intake
 
     @cached_property

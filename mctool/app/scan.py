@@ -136,6 +136,26 @@ def scan_sources(sources: Iterable[str], options: SourceOptions, paths: Recorded
     return scan
 
 
+def scan_documents(documents: Iterable[Document], paths: RecordedPaths) -> Scan:
+    """The files of a tree's documents, as if the user had named them; a document without its file is to be retired."""
+    scan = Scan()
+    for document in documents:
+        if is_stream(document):
+            continue
+        path = Path(paths.places(document.path)[0])
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            scan.skipped_paths[document.path] = "gone"
+            continue
+        except OSError as error:
+            scan.skipped_paths[document.path] = f"{UNREADABLE}: {error.strerror}"
+            continue
+        found = FoundFile(path, status.st_size, status.st_mtime_ns, named=True)
+        scan.files[document.path] = SourceFile(found, document.path, document.path)
+    return scan
+
+
 def _take(scan: Scan, found: SourceFile) -> None:
     """Add a file; one that several sources stand for counts as named when one of them is the file itself."""
     known = scan.files.get(found.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from mctool.app.ask import Listeners, Reader
     from mctool.cli.focus_frames import FocusFrames
     from mctool.core.records import AskReport
+    from mctool.engine.prompt import Turn
 
 _FOCUS = "Focus"
 _ANSWER = "Answer"
+_STALE_SHOWN = 3
 _QUESTION_LINE = 'write {"id": ..., "question": ...} on each line'
 
 
@@ -113,6 +116,9 @@ def ask(
     show_focus: Annotated[
         bool, typer.Option("--show-focus", help="Draw the LOD map after each refocus, on stderr.")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="First bring the tree up to date with all that was ingested into it.")
+    ] = False,
     trace: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write every refocus as JSON lines; - for stdout, instead of the answer."),
@@ -126,16 +132,7 @@ def ask(
     quiet: QuietOption = False,
     _debug: DebugOption = False,
 ) -> None:
-    """Answer a question about the documents of a tree, with citations.
-
-    [bold]Examples[/bold]
-
-      mctool ask "Who gave the ring to Bilbo?"
-
-      mctool ask -f src/ "Where are sockets closed?" --show-focus
-
-      echo "What does --dry-run do?" | mctool ask - --json | jq .citations
-    """
+    """Answer a question about the documents of a tree, with citations."""
     if "-" in (file or []) and "-" in (question, str(questions)):
         raise UsageError("the question and --file both read standard input", "give one of them another way")
     asked = _questions(question, questions)
@@ -145,7 +142,11 @@ def ask(
     from mctool.app.ask import Reader
 
     report = reporter(quiet)
-    place = _tree_of_files(file, tree, model, device, report) if file else tree
+    place = tree_of_files(file, tree, model, device, report) if file else tree
+    if refresh and not file:  # the tree of files is always fresh
+        from mctool.app.refresh import refresh as read_again
+
+        read_again(tree, model, device, report)
     with ExitStack() as stack:
         reader = stack.enter_context(Reader(place, model, device, dtype, report, lora=not no_lora))
         focus = FocusConfig(
@@ -168,13 +169,14 @@ def ask(
             path_glob=path,
             explain=explain,
         )
-        output = _Output(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)
+        output = AnswerOutput(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)
         for asking in asked:
             output.ask(reader, asking, config)
+        _warn_of_changes(reader.stale, quiet)
 
 
 @dataclass(frozen=True)
-class _Question:
+class Asked:
     """A question, and the id that its result carries; None for a single question."""
 
     text: str
@@ -182,7 +184,7 @@ class _Question:
     numbered: bool = False
 
 
-def _questions(question: str | None, file: Path | None) -> list[_Question]:
+def _questions(question: str | None, file: Path | None) -> list[Asked]:
     """The questions that were asked, one way or the other; none of them is empty."""
     if (question is None) == (file is None):
         raise UsageError("give either a QUESTION or --questions FILE")
@@ -190,7 +192,7 @@ def _questions(question: str | None, file: Path | None) -> list[_Question]:
         text = _read("-", "the question") if question == "-" else str(question)
         if not text.strip():
             raise UsageError("the question is empty", "ask something")
-        return [_Question(text)]
+        return [Asked(text)]
     # Only line feeds end a line: JSON may hold other line separators as they are.
     lines = _read(str(file), f"--questions {file}").removeprefix("\ufeff").split("\n")
     asked = [_numbered(number, line, file) for number, line in enumerate(lines, 1) if line.strip()]
@@ -199,11 +201,11 @@ def _questions(question: str | None, file: Path | None) -> list[_Question]:
     return asked
 
 
-def _numbered(number: int, line: str, file: Path) -> _Question:
+def _numbered(number: int, line: str, file: Path) -> Asked:
     """The question on one line of a file."""
     try:
         record = json.loads(line)
-        question = _Question(record["question"], record.get("id"), numbered=True)
+        question = Asked(record["question"], record.get("id"), numbered=True)
         if question.text.strip():
             return question
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -221,7 +223,7 @@ def _read(place: str, what: str) -> str:
         raise SourceError(f"cannot read {what}: {error}", "write it in UTF-8") from error
 
 
-def _tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:
+def tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:
     """A cached tree that holds just these files, brought up to date."""
     if tree is not None:
         raise UsageError("--file and --tree exclude each other", "leave one out")
@@ -230,7 +232,20 @@ def _tree_of_files(files: list[str], tree: Path | None, model: str, device: str,
     return cached_tree(files, model, device, report)
 
 
-class _Output:
+def _warn_of_changes(stale: list[str], quiet: bool) -> None:
+    """Tell that the tree no longer says what the files say; a record lists them all."""
+    if not stale:
+        return
+    names = ", ".join(stale[:_STALE_SHOWN]) + (", ..." if len(stale) > _STALE_SHOWN else "")
+    note_console(quiet).print(
+        f"{len(stale)} document{'s' if len(stale) > 1 else ''} changed since the last ingest ({names}); "
+        "ask with --refresh, or run `mctool ingest` again",
+        style="yellow",
+        markup=False,
+    )
+
+
+class AnswerOutput:
     """Where results go: stdout for answers, stderr for maps and, in a pipe, citations."""
 
     def __init__(self, stack: ExitStack, *, as_json: bool, quiet: bool, show_focus: bool, trace: Path | None) -> None:
@@ -246,21 +261,20 @@ class _Output:
                 raise ResourceError(f"cannot write --trace {trace}: {error.strerror}", "name another file") from error
             self._trace = Trace(stream)
 
-    def ask(self, reader: Reader, question: _Question, config: AskConfig) -> None:
-        """Answer one question and print the result."""
+    def ask(self, reader: Reader, question: Asked, config: AskConfig, turns: Sequence[Turn] = ()) -> AskReport:
+        """Answer one question and print the result; ``turns`` is what it follows up."""
         from mctool.render.safe_text import safe_line
 
         if question.numbered and not self._as_json and not self._is_traced:
             output_console().print(f"# {safe_line(question.text)}", markup=False)
         with ExitStack() as stack:
             frames = self._frames(reader, config.focus.w_max, stack) if self._show_focus else None
-            report = reader.ask(question.text, config, self._listeners(frames))
-        if self._is_traced:
-            return
+            report = reader.ask(question.text, config, self._listeners(frames), turns)
         if self._as_json:
             print_json(({"id": question.id} if question.numbered else {}) | report.to_json())
-        else:
+        elif not self._is_traced:
             self._print(report, answered=config.max_new_tokens > 0)
+        return report
 
     @staticmethod
     def _frames(reader: Reader, w_max: int, stack: ExitStack) -> FocusFrames:
@@ -299,13 +313,6 @@ class _Output:
         if answered:
             sys.stdout.write("\n" if report.supported else f"{report.answer}\n")
             sys.stdout.flush()
-        if report.tree.stale and not self._quiet:
-            many = len(report.tree.stale)
-            note_console().print(
-                f"{many} document{'s' if many > 1 else ''} changed since the last ingest; run `mctool ingest` again",
-                style="yellow",
-                markup=False,
-            )
         console = output_console() if sys.stdout.isatty() or not answered else note_console(self._quiet)
         if report.citations:
             console.print(render_citations(report.citations))

@@ -6,6 +6,7 @@ Rich takes care of ``NO_COLOR``, ``TERM=dumb`` and output that is not a terminal
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,18 +44,19 @@ def reporter(quiet: bool) -> Callable[[str], None]:
 
 
 def print_json(value: Any) -> None:
-    """Print plain JSON types as one line on stdout."""
+    """Print plain JSON types as one line on stdout, at once: the next program may be waiting for it."""
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     # A file name that is no Unicode can only be written escaped.
     text = json.dumps(value, ensure_ascii=False)
     if not is_unicode or not _is_encodable(text):
         text = json.dumps(value)
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 @contextmanager
 def progress_bar(what: str, unit: str, quiet: bool = False, scale: int = 1) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr while the body runs, shown only on a terminal and not when ``quiet``.
+    """A bar on stderr while the body runs, shown only on a terminal that can move its cursor, not when ``quiet``.
 
     Args:
         what: What goes on.
@@ -67,7 +69,7 @@ def progress_bar(what: str, unit: str, quiet: bool = False, scale: int = 1) -> I
     """
     from tqdm import tqdm
 
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"
     with tqdm(
         total=0, desc=what, unit=unit, unit_scale=True, disable=hidden, file=sys.stderr, leave=False, delay=0.5
     ) as bar:

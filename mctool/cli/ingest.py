@@ -11,13 +11,18 @@ import typer
 from mctool.cli.console import note_console, output_console, print_json, progress_bar, reporter
 from mctool.cli.options import DebugOption, DeviceOption, JsonOption, ModelOption, QuietOption, TreeOption
 from mctool.core.config import DEFAULT_MODEL
-from mctool.core.errors import UsageError
+from mctool.core.errors import SourceError, TreeBusyError, UsageError
 
 if TYPE_CHECKING:
-    from mctool.app.ingest import IngestConfig
+    from mctool.app.ingest import IngestConfig, IngestResult
     from mctool.core.records import IngestReport, Skipped
 
 _REASONS_SHOWN = 8
+_BASIS = {
+    "history": "by earlier ingests into this tree",
+    "sample": "measured on a sample",
+    "experience": "by experience: the model is not here yet",
+}
 
 
 def ingest(
@@ -49,6 +54,10 @@ def ingest(
             help="Make the lens keys that the tree lacks or that another version made, too; SOURCE may be left out.",
         ),
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: ingest again whenever a file changes, until Ctrl-C.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also ingest a home directory, or very many files.")] = False,
     device: DeviceOption = "auto",
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -60,7 +69,6 @@ def ingest(
     .mctoolignore; binaries, vendored and generated files are skipped.
     """
     from mctool.app.ingest import IngestConfig
-    from mctool.app.ingest import ingest as run
     from mctool.app.scan import STDIN
     from mctool.sources import SourceOptions
 
@@ -69,6 +77,8 @@ def ingest(
         raise UsageError("Missing argument 'SOURCE'", "see `mctool ingest --help`")
     if dry_run and rekey:
         raise UsageError("--dry-run and --rekey exclude each other", "leave one out")
+    if watch and (dry_run or not sources):
+        raise UsageError("--watch needs sources, and something to do", "leave --dry-run out")
     if name is not None and STDIN not in sources:
         raise UsageError("--name is for standard input", "name - as a source, or leave --name out")
     config = IngestConfig(
@@ -79,6 +89,7 @@ def ingest(
         stdin_name="stdin" if name is None else name,
         options=SourceOptions(tuple(include or ()), tuple(exclude or ()), max_file_mb),
         rekey=rekey,
+        confirmed=yes,
     )
     if dry_run:
         _estimate(config, json, quiet)
@@ -86,15 +97,54 @@ def ingest(
     report = reporter(quiet)
     if STDIN in sources and sys.stdin.isatty():
         report("reading from the terminal; end with Ctrl-D")
+    if watch:
+        _keep_current(config, json, quiet)
+        return
+    result = _run(config, quiet)
+    _print_result(result, rekey, json, quiet)
+    if result.error is not None:
+        raise result.error
+
+
+def _run(config: IngestConfig, quiet: bool) -> IngestResult:
+    from mctool.app.ingest import ingest as run
+
     with progress_bar("ingest", "tok", quiet, scale=32) as progress:
-        result = run(config, progress, report)
+        return run(config, progress, reporter(quiet))
+
+
+def _print_result(result: IngestResult, rekey: bool, json: bool, quiet: bool) -> None:
     if json:
         print_json(result.report.to_json())
     else:
         _print_skipped(result.report.documents.skipped, quiet)
         _print_report(result.report, rekey)
-    if result.error is not None:
-        raise result.error
+    sys.stdout.flush()
+
+
+def _keep_current(config: IngestConfig, json: bool, quiet: bool) -> None:
+    """Ingest now and after each change. What cannot be ingested just now is told, and tried again."""
+    from mctool.app.watch import watch_sources
+
+    is_due = is_first = True
+    for has_changed in watch_sources(config):
+        is_due = is_due or has_changed
+        if not is_due:
+            continue
+        try:
+            result = _run(config, quiet)
+        except (SourceError, TreeBusyError) as error:
+            is_due = isinstance(error, TreeBusyError)
+            note_console().print(f"mctool: {error}", markup=False)
+            continue
+        documents = result.report.documents
+        if is_first or documents.added or documents.updated or documents.retired:
+            _print_result(result, config.rekey, json, quiet)
+            if result.error is not None:
+                note_console().print(f"mctool: {result.error}", markup=False)
+        if is_first:
+            reporter(quiet)("waiting for changes; end with Ctrl-C")
+        is_due = is_first = False
 
 
 def _estimate(config: IngestConfig, json: bool, quiet: bool) -> None:
@@ -116,7 +166,7 @@ def _estimate(config: IngestConfig, json: bool, quiet: bool) -> None:
     console.print(f"documents: {_counts(changes)}", markup=False)
     console.print(
         f"to read: {_size(estimate.bytes)}, about {estimate.tokens:,} tokens, {estimate.seconds:.0f} s and "
-        f"{_size(estimate.bytes_on_disk)} on disk",
+        f"{_size(estimate.bytes_on_disk)} on disk ({_BASIS[estimate.basis]})",
         markup=False,
     )
 

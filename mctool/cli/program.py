@@ -10,17 +10,21 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mctool.cli.ask import ask
-from mctool.cli.config_files import read_defaults
+from mctool.cli.chat import chat
+from mctool.cli.config import config
+from mctool.cli.config_files import name_variables, read_configuration
 from mctool.cli.evaluate import evaluate
+from mctool.cli.examples import add_examples
 from mctool.cli.ingest import ingest
 from mctool.cli.inspect import inspect
 from mctool.cli.models import models
 from mctool.cli.options import DebugOption, Invocation
+from mctool.cli.serve import serve
 from mctool.cli.train import train
 from mctool.cli.verify import verify
 from mctool.core.errors import MctoolError, ResourceError, UsageError
@@ -41,8 +45,11 @@ app = typer.Typer(
 )
 app.command()(ingest)
 app.command()(ask)
+app.command()(chat)
 app.command()(inspect)
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
+app.command()(serve)
 app.command()(verify)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
@@ -85,6 +92,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         _close_output()
         return 0
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # which is how Rich ends --help
+            raise
+        _close_output()
+        return 0
     except Exception as error:  # noqa: BLE001  (the one place where errors end)
         return _tell(error, invocation.debug)
     return code
@@ -92,16 +104,27 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str], invocation: Invocation) -> int:
     """Parse the arguments and run the command; errors pass through, which click's own ``main`` would print."""
-    command = typer.main.get_command(app)
+    command = program_command()
     if _COMPLETION in os.environ:
         command.main(argv, PROGRAM)
+    configuration = read_configuration(command, Path.cwd())
     try:
-        defaults = read_defaults(command, Path.cwd())
-        with command.make_context(PROGRAM, list(argv), obj=invocation, default_map=defaults) as context:
+        with command.make_context(PROGRAM, list(argv), obj=invocation, default_map=configuration.defaults) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
+    except UsageError as error:
+        error.message = configuration.blame(error.message)
+        raise
     return 0
+
+
+def program_command() -> Any:
+    """The command group of the program: options may be set by variables, and --help ends with examples."""
+    command = typer.main.get_command(app)
+    name_variables(command)
+    add_examples(command)
+    return command
 
 
 def _tell(error: Exception, debug: bool) -> int:
@@ -125,13 +148,20 @@ def _told(error: Exception) -> MctoolError | None:
         return error
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        message = error.format_message().replace(". Did you mean", ", did you mean").rstrip(".?")
+        message = error.format_message().replace(". Did you mean", ", did you mean").rstrip(".?") + _variable(error)
         return UsageError(message, message and f"see `{context.command_path if context else PROGRAM} --help`")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is how torch says it
         return ResourceError("out of memory; nothing that was committed is lost", "close other programs and run again")
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return ResourceError(f"no room on the disk: {error}", "free some disk space and run again")
     return None
+
+
+def _variable(error: typer.TyperException) -> str:
+    """The environment variable that gave a bad value; nothing when another place did."""
+    param, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    source = context.get_parameter_source(param.name) if param and context else None
+    return f" (set by {param.envvar})" if param and source and source.name == "ENVIRONMENT" else ""
 
 
 def _close_output() -> None:

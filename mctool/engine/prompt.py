@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from mctool.core.config import AnswerStyle
@@ -13,10 +15,20 @@ Style = Literal["short", "long"]
 
 HEAD = "Text: "
 GAP = " ... "
+_QUESTION = "\nQuestion: "
 TAILS: dict[Style, str] = {
-    "short": "\nQuestion: {question}\nShort answer:",
-    "long": "\nQuestion: {question}\nAnswer:",
+    "short": _QUESTION + "{question}\nShort answer:",
+    "long": _QUESTION + "{question}\nAnswer:",
 }
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question that was asked before, and its answer; None where the documents did not say."""
+
+    question: str
+    answer: str | None
+
 
 _ASKED = r"(?:please\s+|(?:can|could|would|will)\s+you\s+(?:please\s+)?)?"
 _EXPLAIN = re.compile(
@@ -60,6 +72,16 @@ def name_line(path: str) -> str:
 def tail_ids(tokenizer: TextTokenizer, question: str, style: Style = "short") -> list[int]:
     """Token ids of what stands after the history."""
     return tokenizer.encode(TAILS[style].format(question=question))
+
+
+def after_turns(turns: Sequence[Turn], question: str) -> str:
+    """A question with the answered turns before it, as it is put into a prompt; the question itself without any."""
+    told = [
+        TAILS[style_of(turn.question)].format(question=turn.question) + f" {turn.answer}"
+        for turn in turns
+        if turn.answer
+    ]
+    return "".join([*told, f"{_QUESTION}{question}"]).removeprefix(_QUESTION)
 
 
 def prompt_ids(tokenizer: TextTokenizer, question: str, style: Style = "short") -> tuple[list[int], list[int]]:

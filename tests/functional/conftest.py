@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from ask_contract import SOURCES
+from shells import Shell
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,9 @@ def letters_tree(project, run_cli, ingested_letters):
         assert done.code == 0, done.err
         shutil.copytree(project, ingested_letters)
     return project / ".mctool"
+
+
+@pytest.fixture
+def shell(project, tmp_path):
+    """Run lines in a shell whose home is empty and in which ``mctool`` is this program."""
+    return Shell(tmp_path, project)

@@ -141,13 +141,6 @@ def test_only_documents_of_a_path_are_cited(tree, run_cli):
     assert_sound(result)
 
 
-def test_changed_and_missing_files_are_stale(tree, run_cli, project):
-    (project / "bom.txt").write_text("other")
-    (project / "windows.txt").unlink()
-    assert sorted(run_cli("ask", COMPASS, "--json", "--no-answer").json["tree"]["stale"]) == ["bom.txt", "windows.txt"]
-    assert "2 documents changed since the last ingest" in run_cli("ask", COMPASS, "--no-answer").err
-
-
 def test_a_tree_without_documents_supports_nothing(tree, run_cli, project):
     for name in SOURCES:
         (project / name).unlink()

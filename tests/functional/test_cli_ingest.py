@@ -1,6 +1,7 @@
 """``mctool ingest``, through the entry point."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -389,7 +390,7 @@ class TestRefusals:
     def test_interrupt(self, project, files):
         command = [sys.executable, "-m", "mctool", "ingest", "docs", "-"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            time.sleep(1.5)  # by now it waits for standard input
+            time.sleep(4)  # by now it waits for standard input
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130
             assert process.stderr.read() == ""
@@ -405,6 +406,21 @@ class TestDryRun:
         assert (estimate["new"], estimate["changed"], estimate["unchanged"], estimate["retired"]) == (3, 0, 0, 0)
         tokens = run_cli("ingest", "docs", "--json").json["tokens"]
         assert estimate["tokens"] == pytest.approx(tokens, rel=0.01)
+
+    def test_what_it_takes_is_measured_on_a_sample(self, run_cli, project, monkeypatch, tmp_path):
+        draw = random.Random(0)
+        words = ["".join(draw.choices("etaoinshr", k=draw.randint(2, 9))) for _ in range(2_000)]
+        write(project / "docs" / "story.txt", " ".join(draw.choices(words, k=12_000)))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        estimate = run_cli("ingest", "docs", "--dry-run", "--json").json
+        assert estimate["basis"] == "sample"
+        report = run_cli("ingest", "docs", "--json").json
+        assert report["tokens"] > 20_000
+        assert estimate["bytes_on_disk"] == pytest.approx(report["bytes_on_disk"], rel=0.3)
+        write(project / "docs" / "more.txt", STORY)
+        again = run_cli("ingest", "docs", "--dry-run", "--json").json
+        assert (again["basis"], again["new"]) == ("history", 1)
+        assert not list(tmp_path.glob("mctool-*"))
 
     def test_against_a_tree(self, run_cli, project, files):
         run_cli("ingest", "docs")
