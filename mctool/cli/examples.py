@@ -64,6 +64,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mctool train lens records.jsonl --out run --minutes 30",
         "mctool train lens records.jsonl.zst --out run --steps 500 --device cuda",
     ),
+    "train support": (
+        "mctool evaluate answers --data qa.jsonl --split dev --system ask --unanswerable 200 --details answers.jsonl",
+        "mctool train support answers.jsonl --adapter run/adapter",
+    ),
 }
 """Command -> lines of a shell; each is checked against the options of the commands in it."""
 
