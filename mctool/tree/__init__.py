@@ -6,6 +6,7 @@ from mctool.tree.gists import GistBuilder
 from mctool.tree.keys import KeyBuilder, TreeKeys, rekey_tree
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
 from mctool.tree.lexical import LexicalIndex, check_lexical
+from mctool.tree.rewrite import Compaction, compact_tree
 from mctool.tree.rows import Document, DocumentMeta, Ingest
 from mctool.tree.segments import CODEC
 from mctool.tree.tree import TextSpan, Tree
@@ -17,6 +18,7 @@ __all__ = [
     "FORMAT_VERSION",
     "TREE_NAME",
     "AccessCount",
+    "Compaction",
     "Damage",
     "Document",
     "DocumentMeta",
@@ -31,6 +33,7 @@ __all__ = [
     "TreeKeys",
     "TreeWriter",
     "check_lexical",
+    "compact_tree",
     "find_tree",
     "open_writer",
     "rekey_tree",

@@ -14,7 +14,7 @@ from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundErro
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.layout import FORMAT_VERSION, Layout
-from mctool.tree.rows import Changes, Document, Ingest, Segment, StoredDocument
+from mctool.tree.rows import Changes, Document, Ingest, Rewrite, Segment, StoredDocument
 
 READER_WAIT_S = 10.0
 """How long a reader waits while SQLite recovers or checkpoints; writers never block readers for longer than that."""
@@ -175,18 +175,43 @@ class CatalogWriter:
                 f"INSERT INTO documents VALUES ({_marks(_N_DOCUMENT + 2)})",
                 [(*astuple(document), ingest.id, None) for document in changes.added],
             )
-            many(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
-                [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in changes.segments],
-            )
+            self._put_segments(changes.segments)
             write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
             write("COMMIT")
         return generation
+
+    def commit_rewrite(self, rewrite: Rewrite) -> int:
+        """Make a rewrite of segments visible and durable, as one transaction.
+
+        Returns:
+            The new generation.
+        """
+        generation = self.snapshot.generation + 1
+        with sqlite_failures(self._layout.catalog):
+            write, many = self._connection.execute, self._connection.executemany
+            many("DELETE FROM documents WHERE id = ?", [(document,) for document in rewrite.forgotten])
+            many("UPDATE documents SET first_block = ? WHERE id = ?", [(first, id_) for id_, first in rewrite.moved])
+            many("DELETE FROM segments WHERE number = ?", [(number,) for number in rewrite.removed])
+            self._put_segments(rewrite.segments)
+            write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
+            write("COMMIT")
+        return generation
+
+    def stored_documents(self) -> list[StoredDocument]:
+        """All documents, live and retired, by first block."""
+        with sqlite_failures(self._layout.catalog):
+            return read_stored_documents(self._connection)
 
     def close(self) -> None:
         """Release the lock; what was not committed is rolled back."""
         with sqlite_failures(self._layout.catalog):
             self._connection.close()
+
+    def _put_segments(self, segments: list[Segment]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
+            [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in segments],
+        )
 
     def _next_id(self, table: str) -> int:
         (last,) = self._connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()

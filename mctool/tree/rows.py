@@ -92,3 +92,20 @@ class Changes:
     touched: list[tuple[int, int, int]]
     """(document id, size, mtime_ns)"""
     segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a rewrite of segments does to the catalog: the same documents, stored elsewhere.
+
+    Attributes:
+        moved: (document id, new first block) of the live documents that moved.
+        forgotten: Ids of the retired documents whose blocks are gone.
+        removed: Numbers of the segments that are gone.
+        segments: The new segments.
+    """
+
+    moved: list[tuple[int, int]]
+    forgotten: list[int]
+    removed: list[int]
+    segments: list[Segment]

@@ -82,8 +82,8 @@ def _check_documents(snapshot: Snapshot, stored: list[StoredDocument]) -> Iterat
     """All documents, live and retired, must tile all segments, and their counts must agree."""
     ingests = {ingest.id for ingest in snapshot.history}
     free = [(s.number * SEGMENT_BLOCKS, s.number * SEGMENT_BLOCKS + s.n_blocks) for s in snapshot.segments]
-    for number, segment in enumerate(snapshot.segments):
-        if not 0 < segment.n_blocks <= SEGMENT_BLOCKS or segment.number != number:
+    for segment in snapshot.segments:
+        if not 0 < segment.n_blocks <= SEGMENT_BLOCKS or segment.number < 0:
             yield Damage("segment number or block count is impossible", segment.name, None)
     expected = _next_block(free, 0)
     for entry in stored:
