@@ -130,6 +130,11 @@ class Tree:
         """All committed ingests, the oldest first."""
         return list(self._history)
 
+    @property
+    def n_segments(self) -> int:
+        """Segments that hold the tree."""
+        return len(self._segments)
+
     def bytes_on_disk(self) -> int:
         """Bytes of all files of the tree, the lexical index included."""
         return _bytes_below(self.path)
