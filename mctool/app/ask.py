@@ -186,6 +186,9 @@ class _Asking:
         self._tokenizer = reader._nets.tokenizer
         self._style = chosen_style(question, config.style)
         self._names = [document.path for document in self._tree.documents]
+        self._expanded: list[tuple[int, int]] = []
+        self._collapsed: list[tuple[int, int]] = []
+        self._cited: list[tuple[int, int]] = []
 
     def run(self) -> AskReport:
         hits = self._hits(self._question)
@@ -258,7 +261,8 @@ class _Asking:
         return focus
 
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
-        self._reader._count_access(expanded=step.plan.expand, collapsed=step.plan.collapse)
+        self._expanded += step.plan.expand
+        self._collapsed += step.plan.collapse
         self._told(iteration, step.context, step.scores, step)
 
     def _told(self, iteration: int, context: WorkingContext, scores: FloatArray, step: RefocusStep | None) -> None:
@@ -384,6 +388,7 @@ class _Asking:
         )
         if self._listeners.trace is not None:
             self._listeners.trace.answer(report)
+        self._reader._count_access(expanded=self._expanded, collapsed=self._collapsed, cited=self._cited)
         return report
 
     def _citations(self, runs: list[RawRun], answer: Answer | None) -> list[Citation]:
@@ -393,9 +398,7 @@ class _Asking:
             cited = [*runs_by_worth(runs, self._worth_to(answer))]
         else:
             cited = [(run, None) for run in runs_by_text(runs, answer.text if answer else "", self._tree)]
-        self._reader._count_access(
-            cited=((0, block) for run, _ in cited for block in range(run.first_block, run.end_block))
-        )
+        self._cited = [(0, block) for run, _ in cited for block in range(run.first_block, run.end_block)]
         return [describe_run(self._tree, run, nats) for run, nats in cited]
 
     def _worth_to(self, answer: Answer) -> Callable[[RawRun], float]:
