@@ -65,11 +65,7 @@ def compact(
     place = locate_tree(tree)
     with Tree.open(place) as opened:
         before, n_live = opened.bytes_on_disk(), opened.timeline.total_blocks
-        nets = None
-        if opened.has_gists:
-            files = resolve_model(model, report=report)
-            nets = TextNets(files, device, report or (lambda _line: None))
-            nets.expect(opened.fingerprint)
+        nets = nets_of(opened, model, device, report)
 
     def moved(n_blocks: int) -> None:
         if progress is not None:
@@ -88,6 +84,15 @@ def compact(
             bytes_after=opened.bytes_on_disk(),
             seconds=time.perf_counter() - start,
         )
+
+
+def nets_of(tree: Tree, model: str, device: str, report: Report | None) -> TextNets | None:
+    """What makes coarse gists for a tree; None for a tree without gists. Raises as :func:`compact` does."""
+    if not tree.has_gists:
+        return None
+    nets = TextNets(resolve_model(model, report=report), device, report or (lambda _line: None))
+    nets.expect(tree.fingerprint)
+    return nets
 
 
 def compact_if_due(place: Path, nets: TextNets, has_gists: bool) -> Compaction:

@@ -6,7 +6,7 @@ from mctool.tree.gists import GistBuilder
 from mctool.tree.keys import KeyBuilder, TreeKeys, rekey_tree
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
 from mctool.tree.lexical import LexicalIndex, check_lexical
-from mctool.tree.rewrite import Compaction, compact_tree
+from mctool.tree.rewrite import Compaction, archive_documents, compact_tree
 from mctool.tree.rows import Document, DocumentMeta, Ingest
 from mctool.tree.segments import CODEC
 from mctool.tree.tree import TextSpan, Tree
@@ -32,6 +32,7 @@ __all__ = [
     "Tree",
     "TreeKeys",
     "TreeWriter",
+    "archive_documents",
     "check_lexical",
     "compact_tree",
     "find_tree",

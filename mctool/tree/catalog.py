@@ -6,15 +6,15 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
-from mctool.tree.layout import FORMAT_VERSION, Layout
-from mctool.tree.rows import Changes, Document, Ingest, Rewrite, Segment, StoredDocument
+from mctool.tree.layout import ARCHIVE_FORMAT, FORMAT_VERSION, Layout
+from mctool.tree.rows import ArchivedText, Changes, Document, Ingest, Rewrite, Segment, StoredDocument
 
 READER_WAIT_S = 10.0
 """How long a reader waits while SQLite recovers or checkpoints; writers never block readers for longer than that."""
@@ -38,19 +38,25 @@ CREATE TABLE segments (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, n_blocks INTEGER NOT NULL,
     revision INTEGER NOT NULL, files TEXT NOT NULL);
 """
-_DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
+_ARCHIVED_SCHEMA = """CREATE TABLE IF NOT EXISTS archived (
+    document INTEGER PRIMARY KEY, file TEXT NOT NULL, n_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)"""
+_DOCUMENT_COLUMNS = ", ".join(one.name for one in fields(Document))
 _N_DOCUMENT = len(fields(Document))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The catalog as of one commit: live documents in timeline order, segments and ingests by number."""
+    """The catalog as of one commit: live documents in timeline order, segments and ingests by number.
+
+    ``archived`` holds documents whose text is archived, by id; some of them may be retired by now.
+    """
 
     fingerprint: Fingerprint
     generation: int
     documents: list[Document]
     segments: list[Segment]
     history: list[Ingest]
+    archived: dict[int, ArchivedText] = field(default_factory=dict)
 
 
 def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
@@ -124,6 +130,7 @@ def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
             documents=[Document(*row) for row in documents],
             segments=[_segment(row) for row in connection.execute("SELECT * FROM segments ORDER BY number")],
             history=[_ingest(row) for row in connection.execute("SELECT * FROM ingests ORDER BY id")],
+            archived=_read_archived(connection),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise TreeDamagedError(f"{layout.catalog} holds a row that makes no sense: {error}", REINGEST) from error
@@ -193,6 +200,12 @@ class CatalogWriter:
             many("UPDATE documents SET first_block = ? WHERE id = ?", [(first, id_) for id_, first in rewrite.moved])
             many("DELETE FROM segments WHERE number = ?", [(number,) for number in rewrite.removed])
             self._put_segments(rewrite.segments)
+            if rewrite.archived or self.snapshot.archived:
+                version = ARCHIVE_FORMAT if rewrite.archived else FORMAT_VERSION
+                write(_ARCHIVED_SCHEMA)
+                write("DELETE FROM archived")
+                many("INSERT INTO archived VALUES (?, ?, ?, ?)", [astuple(entry) for entry in rewrite.archived])
+                write("UPDATE meta SET value = ? WHERE key = 'format'", (str(version),))
             write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
             write("COMMIT")
         return generation
@@ -248,9 +261,9 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerpr
         raise TreeNotFoundError(f"{layout.root} holds no finished tree", "make one with `mctool ingest`")
     meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     version = int(meta["format"])
-    if version > FORMAT_VERSION:
+    if version > ARCHIVE_FORMAT:
         raise MismatchError(
-            f"{layout.root} has format {version}, this mctool reads up to format {FORMAT_VERSION}",
+            f"{layout.root} has format {version}, this mctool reads up to format {ARCHIVE_FORMAT}",
             "upgrade with `pip install -U mctool`",
         )
     fingerprint = Fingerprint.from_json(json.loads(meta["fingerprint"]))
@@ -260,6 +273,12 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerpr
             "ingest the sources into a new tree (--tree PATH)",
         )
     return fingerprint, int(meta["generation"])
+
+
+def _read_archived(connection: sqlite3.Connection) -> dict[int, ArchivedText]:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archived'").fetchone() is None:
+        return {}
+    return {row[0]: ArchivedText(*row) for row in connection.execute("SELECT * FROM archived")}
 
 
 def _is_initialised(connection: sqlite3.Connection) -> bool:

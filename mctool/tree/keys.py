@@ -21,7 +21,7 @@ import numpy.typing as npt
 import zarr
 
 from mctool.core.blocks import SEGMENT_BLOCKS
-from mctool.core.errors import MismatchError
+from mctool.core.errors import MismatchError, UsageError
 from mctool.core.timeline import Timeline
 from mctool.tree import layout as names
 from mctool.tree.catalog import CatalogWriter
@@ -270,6 +270,7 @@ def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], N
     Raises:
         TreeNotFoundError: There is no tree.
         TreeBusyError: Another writer holds the lock.
+        UsageError: The text that keys are to be made of is archived.
         TreeDamagedError: The catalog or the text of a segment cannot be understood.
         ResourceError: The disk is full; what was made stays.
     """
@@ -282,6 +283,12 @@ def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], N
         live = live_segments(timeline, segments)
         lacking = [segment for segment in live if not has_whole_keys(layout, segment, builder.fingerprint)]
         n_blocks = sum(segment.n_blocks for segment in lacking)
+        hidden = [one for one in catalog.snapshot.documents if one.id in catalog.snapshot.archived]
+        extents = Timeline.of_documents([(one.first_block, one.n_tokens) for one in hidden])
+        if live_segments(extents, lacking):
+            raise UsageError(
+                "the text of archived documents is needed for lens keys", "run `mctool curate restore` first"
+            )
 
         def count(n: int) -> None:
             nonlocal done

@@ -10,7 +10,7 @@ Shape letters: B blocks, d width of a gist, D width of a key.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +20,9 @@ import numpy as np
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError
 from mctool.tree.access import move_access
+from mctool.tree.archive import read_archive, remove_archive_leftovers, without_text, write_archive
 from mctool.tree.catalog import CatalogWriter
-from mctool.tree.compact import plan_compaction
+from mctool.tree.compact import plan_compaction, units_of
 from mctool.tree.content import Blocks, IdArray, IntArray, SegmentBuffer
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray, GistBuilder, build_parents
@@ -39,7 +40,7 @@ Keys = dict[str, tuple[KeyArray, ScaleArray]]
 
 @dataclass(frozen=True)
 class Compaction:
-    """What a compaction did.
+    """What a rewrite of segments did.
 
     Attributes:
         merged: Segments whose live documents moved.
@@ -88,12 +89,56 @@ def compact_tree(
         catalog.close()
 
 
+def archive_documents(
+    path: Path,
+    builder: GistBuilder | None,
+    archive: Collection[int] = (),
+    restore: Collection[int] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Compaction:
+    """Archive the text of some live documents of the tree at ``path``, and bring back that of others.
+
+    Args:
+        path: Directory of the tree.
+        builder: As for :func:`compact_tree`, whose errors are raised here too.
+        archive: Ids of documents; those that are archived already stay so.
+        restore: Ids of archived documents.
+        progress: Told the number of blocks that have moved.
+
+    Raises:
+        ResourceError: A file of the archive is not there, or the disk is full; the tree is as it was.
+    """
+    layout = Layout(path)
+    catalog = CatalogWriter(layout)
+    try:
+        known = catalog.snapshot.archived
+        changes = _Changes(frozenset(archive) - known.keys(), frozenset(restore) & known.keys())
+        changing = changes.archive | changes.restore
+        places = {number for one in catalog.snapshot.documents if one.id in changing for number in _numbers(one)}
+        units = units_of(catalog.snapshot.segments, catalog.stored_documents())
+        numbers = {number for unit in units if places & {*unit.numbers} for number in unit.numbers}
+        if not numbers:
+            return Compaction()
+        return rewrite_segments(layout, catalog, builder, numbers, progress, changes)
+    finally:
+        catalog.close()
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Ids of the documents that are archived, and of those that are restored."""
+
+    archive: frozenset[int] = frozenset()
+    restore: frozenset[int] = frozenset()
+
+
 def rewrite_segments(
     layout: Layout,
     catalog: CatalogWriter,
     builder: GistBuilder | None,
     numbers: set[int],
     progress: Callable[[int], None] | None = None,
+    changes: _Changes = _Changes(),
 ) -> Compaction:
     """Move the live documents of some whole units of segments to new segments, and commit.
 
@@ -110,10 +155,17 @@ def rewrite_segments(
     try:
         source = _Source(layout, old, snapshot.fingerprint, moving)
         moved: list[Document] = []
+        archived = dict(snapshot.archived)
         n_moved = 0
         for document in moving:
             blocks, gists, keys = source.read(document)
-            first_block = target.add(blocks, gists, keys)
+            stored = blocks
+            if document.id in changes.archive:
+                archived[document.id] = write_archive(layout, document, blocks)
+                stored = without_text(blocks)
+            elif document.id in changes.restore:
+                stored = blocks = read_archive(layout, archived.pop(document.id), blocks)
+            first_block = target.add(stored, gists, keys)
             moved.append(replace(document, first_block=first_block))
             lexical.add(moved[-1], [text.decode() for text in blocks.texts])
             n_moved += document.n_blocks
@@ -125,9 +177,10 @@ def rewrite_segments(
             for entry in catalog.stored_documents()
             if entry.retired_by is not None and entry.document.first_block // SEGMENT_BLOCKS in numbers
         ]
+        in_archive = [entry for entry in archived.values() if entry.document not in forgotten]
         lexical.prepare()
         generation = catalog.commit_rewrite(
-            Rewrite([(one.id, one.first_block) for one in moved], forgotten, sorted(numbers), new)
+            Rewrite([(one.id, one.first_block) for one in moved], forgotten, sorted(numbers), new, in_archive)
         )
     except BaseException:
         target.remove()
@@ -141,6 +194,7 @@ def rewrite_segments(
         if alone:
             remove_leftovers(layout, [*kept, *new])
             remove_key_leftovers(layout, [*kept, *new], None)
+    remove_archive_leftovers(layout, in_archive)
     return Compaction(
         merged=len(old),
         made=len(new),

@@ -95,6 +95,16 @@ class Changes:
 
 
 @dataclass(frozen=True)
+class ArchivedText:
+    """Where the text of an archived document is: its id, the file below ``archive/``, its bytes and sha256."""
+
+    document: int
+    file: str
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Rewrite:
     """What a rewrite of segments does to the catalog: the same documents, stored elsewhere.
 
@@ -103,9 +113,11 @@ class Rewrite:
         forgotten: Ids of the retired documents whose blocks are gone.
         removed: Numbers of the segments that are gone.
         segments: The new segments.
+        archived: All archived documents from now on.
     """
 
     moved: list[tuple[int, int]]
     forgotten: list[int]
     removed: list[int]
     segments: list[Segment]
+    archived: list[ArchivedText]
