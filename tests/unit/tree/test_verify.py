@@ -137,7 +137,7 @@ def test_a_row_that_makes_no_sense_is_damage(tree_path):
 
 
 def test_a_newer_format_asks_for_an_upgrade(tree_path):
-    change_catalog(tree_path, "UPDATE meta SET value = '2' WHERE key = 'format'")
+    change_catalog(tree_path, "UPDATE meta SET value = '3' WHERE key = 'format'")
     with pytest.raises(MismatchError, match="upgrade"):
         Tree.open(tree_path)
 
