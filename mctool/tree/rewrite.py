@@ -30,7 +30,7 @@ from mctool.tree.keys import KeyArray, ScaleArray, read_keys, remove_key_leftove
 from mctool.tree.layout import Layout
 from mctool.tree.lexical import LexicalWriter
 from mctool.tree.locks import no_readers
-from mctool.tree.rows import Document, Rewrite, Segment
+from mctool.tree.rows import ArchivedText, Document, Rewrite, Segment
 from mctool.tree.segment_reader import SegmentReader
 from mctool.tree.segments import remove_leftovers, write_segment
 
@@ -150,43 +150,28 @@ def rewrite_segments(
     old = [segment for segment in snapshot.segments if segment.number in numbers]
     kept = [segment for segment in snapshot.segments if segment.number not in numbers]
     moving = [one for one in snapshot.documents if one.first_block // SEGMENT_BLOCKS in numbers]
-    lexical = LexicalWriter(layout, snapshot.generation, snapshot.documents)
+    forgotten = [
+        entry.document.id
+        for entry in catalog.stored_documents()
+        if entry.retired_by is not None and entry.document.first_block // SEGMENT_BLOCKS in numbers
+    ]
+    archived = {key: entry for key, entry in snapshot.archived.items() if key not in forgotten}
+    source = _Source(layout, old, snapshot.fingerprint, moving)
     target = _Target(layout, snapshot.fingerprint, builder, snapshot.segments[-1].number + 1)
+    lexical = LexicalWriter(layout, snapshot.generation, snapshot.documents)
     try:
-        source = _Source(layout, old, snapshot.fingerprint, moving)
-        moved: list[Document] = []
-        archived = dict(snapshot.archived)
-        n_moved = 0
-        for document in moving:
-            blocks, gists, keys = source.read(document)
-            stored = blocks
-            if document.id in changes.archive:
-                archived[document.id] = write_archive(layout, document, blocks)
-                stored = without_text(blocks)
-            elif document.id in changes.restore:
-                stored = blocks = read_archive(layout, archived.pop(document.id), blocks)
-            first_block = target.add(stored, gists, keys)
-            moved.append(replace(document, first_block=first_block))
-            lexical.add(moved[-1], [text.decode() for text in blocks.texts])
-            n_moved += document.n_blocks
-            if progress is not None:
-                progress(n_moved)
+        moved = _move(moving, source, target, lexical, _Archive(layout, changes, archived), progress)
         new = target.finish()
-        forgotten = [
-            entry.document.id
-            for entry in catalog.stored_documents()
-            if entry.retired_by is not None and entry.document.first_block // SEGMENT_BLOCKS in numbers
-        ]
-        in_archive = [entry for entry in archived.values() if entry.document not in forgotten]
         lexical.prepare()
-        generation = catalog.commit_rewrite(
-            Rewrite([(one.id, one.first_block) for one in moved], forgotten, sorted(numbers), new, in_archive)
-        )
     except BaseException:
         target.remove()
         raise
     finally:
         lexical.close()
+    # From here on new segments stay, for an interrupted commit may have been one; a later one removes leftovers.
+    generation = catalog.commit_rewrite(
+        Rewrite([(one.id, one.first_block) for one in moved], forgotten, sorted(numbers), new, [*archived.values()])
+    )
     lexical.finish(generation)
     moves = [(a.first_block, a.n_blocks, b.first_block) for a, b in zip(moving, moved, strict=True)]
     move_access(layout, moves, sorted(numbers))
@@ -194,7 +179,8 @@ def rewrite_segments(
         if alone:
             remove_leftovers(layout, [*kept, *new])
             remove_key_leftovers(layout, [*kept, *new], None)
-    remove_archive_leftovers(layout, in_archive)
+    remove_archive_leftovers(layout, [*archived.values()])
+    n_moved = sum(document.n_blocks for document in moved)
     return Compaction(
         merged=len(old),
         made=len(new),
@@ -203,6 +189,46 @@ def rewrite_segments(
         bytes_before=_bytes_of(old),
         bytes_after=_bytes_of(new),
     )
+
+
+def _move(
+    documents: list[Document],
+    source: _Source,
+    target: _Target,
+    lexical: LexicalWriter,
+    archive: _Archive,
+    progress: Callable[[int], None] | None,
+) -> list[Document]:
+    """Copy documents; gives them as they lie now."""
+    moved: list[Document] = []
+    n_blocks = 0
+    for document in documents:
+        blocks, gists, keys = source.read(document)
+        blocks, stored = archive.change(document, blocks)
+        moved.append(replace(document, first_block=target.add(stored, gists, keys)))
+        lexical.add(moved[-1], [text.decode() for text in blocks.texts])
+        n_blocks += document.n_blocks
+        if progress is not None:
+            progress(n_blocks)
+    return moved
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """Takes text into the archive and out of it; ``entries`` says what is in it, by document."""
+
+    layout: Layout
+    changes: _Changes
+    entries: dict[int, ArchivedText]
+
+    def change(self, document: Document, blocks: Blocks) -> tuple[Blocks, Blocks]:
+        """The blocks of a document with all text that is known, and as the tree is to hold them."""
+        if document.id in self.changes.archive:
+            self.entries[document.id] = write_archive(self.layout, document, blocks)
+            return blocks, without_text(blocks)
+        if document.id in self.changes.restore:
+            blocks = read_archive(self.layout, self.entries.pop(document.id), blocks)
+        return blocks, blocks
 
 
 def _bytes_of(segments: Iterable[Segment]) -> int:

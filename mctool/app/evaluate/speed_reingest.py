@@ -66,10 +66,7 @@ def measure_reingest(
         trees = {kept: tree, FRESH: f"{folder}/fresh"}
         ingest(trees[FRESH])
         yield SpeedRow("reingest, most segments", kept, most, "segments")
-        held = {name: _n_segments(place) for name, place in trees.items()}
-        yield from against(FRESH, held, "reingest, segments", "segments")
-        sizes = {name: _bytes_below(Path(place)) / 1e6 for name, place in trees.items()}
-        yield from against(FRESH, sizes, "reingest, size", "MB")
+        yield from _sizes(trees)
         commands: dict[str, Callable[[str], object]] = {
             "ask": lambda place: run_mctool("ask", question, "--tree", place, *options),
             "inspect": lambda place: run_mctool("inspect", "--tree", place),
@@ -80,6 +77,13 @@ def measure_reingest(
             yield from against(FRESH, seconds_in_turn(runs, ROUNDS), f"reingest, {name}", "s")
         report("reingest: ingest of one edit")
         yield from against(FRESH, _edit_seconds(trees, edit, ingest), "reingest, ingest of one edit", "s")
+
+
+def _sizes(trees: dict[str, str]) -> Iterator[SpeedRow]:
+    held = {name: _n_segments(place) for name, place in trees.items()}
+    yield from against(FRESH, held, "reingest, segments", "segments")
+    sizes = {name: _bytes_below(Path(place)) / 1e6 for name, place in trees.items()}
+    yield from against(FRESH, sizes, "reingest, size", "MB")
 
 
 def _edit_seconds(trees: dict[str, str], edit: Callable[[], None], ingest: Callable[[str], None]) -> dict[str, float]:
