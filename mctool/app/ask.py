@@ -163,6 +163,15 @@ class Reader:
         """Documents whose file has another size or time than when it was ingested, or is gone."""
         return stale_documents(self.tree)
 
+    @cached_property
+    def archived(self) -> IntArray:
+        """Indices of the documents that cannot be searched, because their text is archived; told once."""
+        hidden = self.tree.archived
+        if len(hidden):
+            what = "1 document is" if len(hidden) == 1 else f"{len(hidden):,} documents are"
+            self._report(f"{what} archived and not searched; `mctool curate restore` brings the text back")
+        return hidden
+
     def _count_access(self, **nodes: Iterable[tuple[int, int]]) -> None:
         """Count access as long as the file of counts is sound; no answer depends on it."""
         if not self._counts_access:
@@ -239,7 +248,7 @@ class _Asking:
         if self._lens_name == "lexical":
             return None
         started = time.perf_counter()
-        evidence = self._reader._lenses.evidence(self._sought, hits, self._shown())
+        evidence = self._reader._lenses.evidence(self._sought, hits, self._shown(), self._searched())
         self._clock.lens += time.perf_counter() - started
         return evidence
 
@@ -255,14 +264,14 @@ class _Asking:
         return lens
 
     def _searched(self) -> np.ndarray | None:
-        """Indices of the documents that ``--path`` allows; None for all."""
-        glob = self._config.path_glob
-        if glob is None:
+        """Indices of the documents that ``--path`` allows and whose text is not archived; None for all."""
+        glob, hidden = self._config.path_glob, self._reader.archived
+        if glob is None and not len(hidden):
             return None
-        allowed = [place for place, name in enumerate(self._names) if matches(name, glob)]
+        allowed = [place for place, name in enumerate(self._names) if glob is None or matches(name, glob)]
         if not allowed:
             raise UsageError(f"--path {glob} matches no document", "`mctool inspect` lists them")
-        return np.array(allowed)
+        return np.setdiff1d(allowed, hidden)
 
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt and the question: everything that is read besides the history."""

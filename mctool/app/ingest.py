@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
+from mctool.app.curate import compact_if_due
 from mctool.app.guard import refuse_broad_sources, refuse_much
 from mctool.app.intake import Intake, Progress
 from mctool.app.key_nets import KeyNets
@@ -126,7 +127,7 @@ class _Run:
         self._progress = progress
         self._report = report
         self._start = time.perf_counter()
-        self._read_seconds = self._resolve_seconds = self._rekey_seconds = 0.0
+        self._read_seconds = self._resolve_seconds = self._rekey_seconds = self._compact_seconds = 0.0
         self._layout = Layout(place_for_tree(config.tree) if config.sources else locate_tree(config.tree))
         self._paths = RecordedPaths(self._layout.root)
         if not config.confirmed:
@@ -209,7 +210,13 @@ class _Run:
         if intake.has_changes:
             named = recorded_sources(self._config.sources, self._config.options, self._paths)
             intake.writer.commit([REFRESHED] if self._config.refresh else named, __version__, counts)
+            self._compact(intake.writer.fingerprint.has_gists)
         return counts, intake
+
+    def _compact(self, has_gists: bool) -> None:
+        start = time.perf_counter()
+        compact_if_due(self._layout.root, self._nets, has_gists)
+        self._compact_seconds = time.perf_counter() - start
 
     @cached_property
     def _key_nets(self) -> KeyNets | None:
@@ -287,7 +294,7 @@ class _Run:
                     tokenize=intake.tokenize_seconds if intake else 0.0,
                     gist=intake.writer.gist_seconds if intake else 0.0,
                     keys=(intake.writer.key_seconds if intake else 0.0) + self._rekey_seconds,
-                    write=intake.writer.write_seconds if intake else 0.0,
+                    write=(intake.writer.write_seconds if intake else 0.0) + self._compact_seconds,
                     total=total,
                 ),
                 tokens_per_second=tokens_added / (total - self._resolve_seconds - self._rekey_seconds),

@@ -191,7 +191,7 @@ def _shared_directory(paths: Sequence[str]) -> str:
 
 
 def _documents(tree: Tree) -> list[TreeDocument]:
-    starts = tree.timeline.start_token.tolist()
+    starts, archived = tree.timeline.start_token.tolist(), set(tree.archived.tolist())
     return [
         TreeDocument(
             path=document.path,
@@ -204,8 +204,9 @@ def _documents(tree: Tree) -> list[TreeDocument]:
             chars=document.n_chars,
             bytes=document.size,
             encoding=document.encoding,
+            archived=place in archived,
         )
-        for document, start in zip(tree.documents, starts, strict=False)
+        for place, (document, start) in enumerate(zip(tree.documents, starts, strict=False))
     ]
 
 
@@ -251,7 +252,7 @@ def _spans(tree: Tree, lod: int, index: int) -> list[NodeSpan]:
                 end_char=tail.end_char,
                 blocks=end - first,
                 text_blocks=taken,
-                text=tree.text(first, first + taken) if taken else "",
+                text=tree.span(first, first + taken).text if taken else "",
             )
         )
     return spans

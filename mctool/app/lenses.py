@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+import numpy as np
+
 from mctool.app.key_nets import KeyNets
 from mctool.core.config import LensName
 from mctool.core.errors import TreeDamagedError
@@ -76,18 +78,25 @@ class Lenses:
             raise ValueError("a tree without lens keys has no lens that mixes them in")
         return hybrid_lens(self._tree.timeline, hits, similarity)
 
-    def evidence(self, question: str, hits: Sequence[TermHits], shown: IntArray) -> Evidence | None:
+    def evidence(
+        self, question: str, hits: Sequence[TermHits], shown: IntArray, documents: IntArray | None = None
+    ) -> Evidence | None:
         """How well blocks that are shown fit a question; None without keys that can be used.
 
         Args:
             question: What is asked.
             hits: The places of its terms.
             shown: Ranks of the blocks.
+            documents: Indices of the live documents that were searched; None for all.
         """
         similarity = self._similarity(question)
         if similarity is None:
             return None
-        return Evidence(shown_share(self._tree.timeline, hits, shown), float(similarity.max(initial=-1.0)))
+        timeline = self._tree.timeline
+        if documents is not None:
+            owners = timeline.document_of(timeline.blocks_at(np.arange(timeline.total_blocks)))
+            similarity = similarity[np.isin(owners, documents)]
+        return Evidence(shown_share(timeline, hits, shown), float(similarity.max(initial=-1.0)))
 
     @property
     def has_keys(self) -> bool:

@@ -175,6 +175,20 @@ def speed(
     ] = None,
     large: Annotated[bool, typer.Option("--large", help="Ask a tree of 10 million tokens too.")] = False,
     plot: PlotOption = None,
+    reingest: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Instead: edit and ingest N times, then time that tree beside a new one.",
+            show_default=False,
+        ),
+    ] = 0,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...", help="Instead: ingest and ask trees of about so many tokens, as in 1e5,1e6,1e7."
+        ),
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -190,7 +204,7 @@ def speed(
     if plot is not None:
         require_plotting(plot)
     config = SpeedConfig(
-        parts=tuple(part or PARTS),  # type: ignore[arg-type]  (SpeedConfig refuses other names)
+        parts=tuple(part or (() if reingest or scale else PARTS)),  # type: ignore[arg-type]  (refused where it is built)
         data=_files(data, more),
         ingest_chars=chars,
         tree_sizes=(*TREE_SIZES, LARGE_TREE) if large else TREE_SIZES,
@@ -198,6 +212,8 @@ def speed(
         model=model,
         device=device,
         dtype=dtype,
+        reingests=reingest,
+        scale=_sizes(scale),
     )
     result = evaluate_speed(config, reporter(quiet)).to_json()
     if plot is not None:
@@ -250,6 +266,17 @@ def _files(data: Sequence[Path] | None, more: Sequence[Path] | None) -> tuple[Pa
     if more and not data:
         raise UsageError(f"{more[0]} is given without --data", f"write --data {more[0]}")
     return (*(data or ()), *(more or ()))
+
+
+def _sizes(text: str | None) -> tuple[int, ...]:
+    """Numbers of tokens written as in ``1e5,2000000``."""
+    try:
+        sizes = [float(size) for size in text.split(",")] if text is not None else []
+        if all(size.is_integer() for size in sizes):
+            return tuple(int(size) for size in sizes)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(f"--scale {text} is no list of numbers of tokens", "write it as in --scale 1e5,1e6")
 
 
 def _seed(seed: int) -> int:

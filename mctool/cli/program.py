@@ -18,6 +18,7 @@ from mctool.cli.ask import ask
 from mctool.cli.chat import chat
 from mctool.cli.config import config
 from mctool.cli.config_files import name_variables, read_configuration
+from mctool.cli.curate import curate
 from mctool.cli.evaluate import evaluate
 from mctool.cli.examples import add_examples
 from mctool.cli.ingest import ingest
@@ -51,6 +52,7 @@ app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.command()(serve)
 app.command()(verify)
+app.add_typer(curate, name="curate")
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 

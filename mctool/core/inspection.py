@@ -14,7 +14,7 @@ from mctool.core.records import Citation, FocusEntry, FocusIteration, Record
 
 @dataclass(frozen=True)
 class TreeDocument(Record):
-    """A live document; ``bytes`` is the size of its file."""
+    """A live document; ``bytes`` is the size of its file. The text of an ``archived`` one cannot be read now."""
 
     path: str
     tokens: int
@@ -26,6 +26,7 @@ class TreeDocument(Record):
     chars: int
     bytes: int
     encoding: str
+    archived: bool = False
 
 
 @dataclass(frozen=True)

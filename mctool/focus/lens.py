@@ -55,21 +55,32 @@ class UtilityLens:
         self.name = name
         self.utility = utility
         self._timeline = timeline
+        self._aim: Aim | None = None
+        self._block_scores: FloatArray = np.zeros(0)
 
     def score(self, context: WorkingContext, aim: Aim) -> FloatArray:
         """Signed focus score of each entry, shape [n]."""
-        scores = -1.0 + 0.8 * self.utility
+        if aim != self._aim:  # one aim holds for many contexts
+            self._block_scores, self._aim = self._score_blocks(aim), aim
+        if not len(context):
+            return np.zeros(0)
+        n_blocks = self._timeline.live_blocks_of(context.lod, context.index)
+        highest: FloatArray = np.maximum.reduceat(self._block_scores, np.cumsum(n_blocks) - n_blocks)
+        return highest
+
+    def _score_blocks(self, aim: Aim) -> FloatArray:
+        """Score of each live block by rank, shape [total_blocks]."""
+        scores: FloatArray = -1.0 + 0.8 * self.utility
         wanted = self.wanted(aim)
         scores[wanted] = 0.2 + 0.8 * self.utility[wanted]
-        if not len(context):
-            return scores
-        n_blocks = self._timeline.live_blocks_of(context.lod, context.index)
-        highest: FloatArray = np.maximum.reduceat(scores, np.cumsum(n_blocks) - n_blocks)
-        return highest
+        return scores
 
     def wanted(self, aim: Aim) -> IntArray:
         """Ranks of the blocks that should be raw, the best first."""
         useful = np.flatnonzero(self.utility > max(aim.share * float(self.utility.max(initial=0.0)), 0.0))
+        if len(useful) > aim.raw_tokens:  # each holds a token at least, so the others cannot be among them
+            least = np.partition(self.utility[useful], -aim.raw_tokens)[-aim.raw_tokens]
+            useful = useful[self.utility[useful] >= least]
         order = useful[np.argsort(-self.utility[useful], kind="stable")]
         blocks = self._timeline.blocks_at(order)
         lengths = self._timeline.token_start(blocks + 1) - self._timeline.token_start(blocks)

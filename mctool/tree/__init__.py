@@ -6,6 +6,7 @@ from mctool.tree.gists import GistBuilder
 from mctool.tree.keys import KeyBuilder, TreeKeys, rekey_tree
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
 from mctool.tree.lexical import LexicalIndex, check_lexical
+from mctool.tree.rewrite import Compaction, archive_documents, compact_tree
 from mctool.tree.rows import Document, DocumentMeta, Ingest
 from mctool.tree.segments import CODEC
 from mctool.tree.tree import TextSpan, Tree
@@ -17,6 +18,7 @@ __all__ = [
     "FORMAT_VERSION",
     "TREE_NAME",
     "AccessCount",
+    "Compaction",
     "Damage",
     "Document",
     "DocumentMeta",
@@ -30,7 +32,9 @@ __all__ = [
     "Tree",
     "TreeKeys",
     "TreeWriter",
+    "archive_documents",
     "check_lexical",
+    "compact_tree",
     "find_tree",
     "open_writer",
     "rekey_tree",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
+from mctool.core.blocks import SEGMENT_BLOCKS, TOP_LOD, blocks_per_node
 from mctool.core.errors import ResourceError, TreeBusyError
 from mctool.tree.failures import is_read_only, sqlite_failures
 from mctool.tree.layout import Layout
@@ -70,6 +71,41 @@ def record_access(
     except (ResourceError, TreeBusyError):
         return False
     return True
+
+
+def move_access(layout: Layout, moves: Iterable[tuple[int, int, int]], removed: Iterable[int]) -> None:
+    """Let counts follow blocks that have moved; those of blocks that are gone, and of their coarser nodes, go.
+
+    The counts are kept as they are where they cannot be written; then those of moved blocks are lost.
+
+    Args:
+        layout: The tree.
+        moves: (first block, number of blocks, new first block) of each document that moved.
+        removed: Numbers of the segments that are gone.
+
+    Raises:
+        TreeDamagedError: The file of counts is damaged.
+    """
+    if not read_access_counts(layout):
+        return
+    with suppress(ResourceError, TreeBusyError), sqlite_failures(layout.access):
+        connection = sqlite3.connect(layout.access, timeout=WAIT_S, isolation_level=None)
+        with closing(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                'UPDATE OR REPLACE access SET "index" = "index" + ? WHERE lod <= 1 AND "index" BETWEEN ? AND ?',
+                [(new - old, old, old + n_blocks - 1) for old, n_blocks, new in moves],
+            )
+            connection.executemany(
+                'DELETE FROM access WHERE lod = ? AND "index" BETWEEN ? AND ?',
+                [
+                    (lod, number * nodes, (number + 1) * nodes - 1)
+                    for number in removed
+                    for lod in range(TOP_LOD + 1)
+                    for nodes in (SEGMENT_BLOCKS // blocks_per_node(lod),)
+                ],
+            )
+            connection.execute("COMMIT")
 
 
 def read_access_counts(layout: Layout) -> list[AccessCount]:

@@ -6,15 +6,15 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
-from mctool.tree.layout import FORMAT_VERSION, Layout
-from mctool.tree.rows import Changes, Document, Ingest, Segment, StoredDocument
+from mctool.tree.layout import ARCHIVE_FORMAT, FORMAT_VERSION, Layout
+from mctool.tree.rows import ArchivedText, Changes, Document, Ingest, Rewrite, Segment, StoredDocument
 
 READER_WAIT_S = 10.0
 """How long a reader waits while SQLite recovers or checkpoints; writers never block readers for longer than that."""
@@ -38,19 +38,25 @@ CREATE TABLE segments (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, n_blocks INTEGER NOT NULL,
     revision INTEGER NOT NULL, files TEXT NOT NULL);
 """
-_DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
+_ARCHIVED_SCHEMA = """CREATE TABLE IF NOT EXISTS archived (
+    document INTEGER PRIMARY KEY, file TEXT NOT NULL, n_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)"""
+_DOCUMENT_COLUMNS = ", ".join(one.name for one in fields(Document))
 _N_DOCUMENT = len(fields(Document))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The catalog as of one commit: live documents in timeline order, segments and ingests by number."""
+    """The catalog as of one commit: live documents in timeline order, segments and ingests by number.
+
+    ``archived`` holds documents whose text is archived, by id; some of them may be retired by now.
+    """
 
     fingerprint: Fingerprint
     generation: int
     documents: list[Document]
     segments: list[Segment]
     history: list[Ingest]
+    archived: dict[int, ArchivedText] = field(default_factory=dict)
 
 
 def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
@@ -124,6 +130,7 @@ def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
             documents=[Document(*row) for row in documents],
             segments=[_segment(row) for row in connection.execute("SELECT * FROM segments ORDER BY number")],
             history=[_ingest(row) for row in connection.execute("SELECT * FROM ingests ORDER BY id")],
+            archived=_read_archived(connection),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise TreeDamagedError(f"{layout.catalog} holds a row that makes no sense: {error}", REINGEST) from error
@@ -175,18 +182,49 @@ class CatalogWriter:
                 f"INSERT INTO documents VALUES ({_marks(_N_DOCUMENT + 2)})",
                 [(*astuple(document), ingest.id, None) for document in changes.added],
             )
-            many(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
-                [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in changes.segments],
-            )
+            self._put_segments(changes.segments)
             write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
             write("COMMIT")
         return generation
+
+    def commit_rewrite(self, rewrite: Rewrite) -> int:
+        """Make a rewrite of segments visible and durable, as one transaction.
+
+        Returns:
+            The new generation.
+        """
+        generation = self.snapshot.generation + 1
+        with sqlite_failures(self._layout.catalog):
+            write, many = self._connection.execute, self._connection.executemany
+            many("DELETE FROM documents WHERE id = ?", [(document,) for document in rewrite.forgotten])
+            many("UPDATE documents SET first_block = ? WHERE id = ?", [(first, id_) for id_, first in rewrite.moved])
+            many("DELETE FROM segments WHERE number = ?", [(number,) for number in rewrite.removed])
+            self._put_segments(rewrite.segments)
+            if rewrite.archived or self.snapshot.archived:
+                version = ARCHIVE_FORMAT if rewrite.archived else FORMAT_VERSION
+                write(_ARCHIVED_SCHEMA)
+                write("DELETE FROM archived")
+                many("INSERT INTO archived VALUES (?, ?, ?, ?)", [astuple(entry) for entry in rewrite.archived])
+                write("UPDATE meta SET value = ? WHERE key = 'format'", (str(version),))
+            write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
+            write("COMMIT")
+        return generation
+
+    def stored_documents(self) -> list[StoredDocument]:
+        """All documents, live and retired, by first block."""
+        with sqlite_failures(self._layout.catalog):
+            return read_stored_documents(self._connection)
 
     def close(self) -> None:
         """Release the lock; what was not committed is rolled back."""
         with sqlite_failures(self._layout.catalog):
             self._connection.close()
+
+    def _put_segments(self, segments: list[Segment]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
+            [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in segments],
+        )
 
     def _next_id(self, table: str) -> int:
         (last,) = self._connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
@@ -223,9 +261,9 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerpr
         raise TreeNotFoundError(f"{layout.root} holds no finished tree", "make one with `mctool ingest`")
     meta: dict[str, str] = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     version = int(meta["format"])
-    if version > FORMAT_VERSION:
+    if version > ARCHIVE_FORMAT:
         raise MismatchError(
-            f"{layout.root} has format {version}, this mctool reads up to format {FORMAT_VERSION}",
+            f"{layout.root} has format {version}, this mctool reads up to format {ARCHIVE_FORMAT}",
             "upgrade with `pip install -U mctool`",
         )
     fingerprint = Fingerprint.from_json(json.loads(meta["fingerprint"]))
@@ -235,6 +273,12 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerpr
             "ingest the sources into a new tree (--tree PATH)",
         )
     return fingerprint, int(meta["generation"])
+
+
+def _read_archived(connection: sqlite3.Connection) -> dict[int, ArchivedText]:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archived'").fetchone() is None:
+        return {}
+    return {row[0]: ArchivedText(*row) for row in connection.execute("SELECT * FROM archived")}
 
 
 def _is_initialised(connection: sqlite3.Connection) -> bool:

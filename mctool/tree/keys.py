@@ -21,7 +21,7 @@ import numpy.typing as npt
 import zarr
 
 from mctool.core.blocks import SEGMENT_BLOCKS
-from mctool.core.errors import MismatchError
+from mctool.core.errors import MismatchError, UsageError
 from mctool.core.timeline import Timeline
 from mctool.tree import layout as names
 from mctool.tree.catalog import CatalogWriter
@@ -142,17 +142,36 @@ class TreeKeys:
     def _read(self, segment: Segment) -> tuple[KeyArray, ScaleArray]:
         if segment.name in self._cache:
             return self._cache[segment.name]
-        directory = self._layout.segment_keys(segment.name, self._encoder)
-        with read_failures(directory):
-            keys, scale = (
-                np.asarray(zarr.open_array(directory / name, mode="r", zarr_format=3)[...])
-                for name in (names.KEYS, names.KEY_SCALE)
-            )
+        keys, scale = read_keys(self._layout, segment, self._encoder)
         # What is kept stays: to make room would only help questions that read less than the whole tree.
         if self._cached_bytes + keys.nbytes <= CACHED_BYTES:
             self._cache[segment.name] = keys, scale
             self._cached_bytes += keys.nbytes
         return keys, scale
+
+
+def read_keys(layout: Layout, segment: Segment, encoder: str) -> tuple[KeyArray, ScaleArray]:
+    """The keys [B, D] and scales [B] of a segment by an encoder.
+
+    Raises:
+        TreeDamagedError: They cannot be read.
+    """
+    directory = layout.segment_keys(segment.name, encoder)
+    with read_failures(directory):
+        keys, scale = (
+            np.asarray(zarr.open_array(directory / name, mode="r", zarr_format=3)[...])
+            for name in (names.KEYS, names.KEY_SCALE)
+        )
+    return keys, scale
+
+
+def whole_encoders(layout: Layout, segments: list[Segment]) -> list[str]:
+    """Fingerprints of the encoders that have made whole keys of every one of some segments; none for no segments."""
+    if not segments:
+        return []
+    manifests = (KeyManifest.read(directory) for directory in sorted(layout.keys.glob(f"{segments[0].name}-*")))
+    encoders = [manifest.encoder for manifest in manifests if manifest is not None]
+    return [encoder for encoder in encoders if all(has_whole_keys(layout, one, encoder) for one in segments)]
 
 
 def live_segments(timeline: Timeline, segments: list[Segment]) -> list[Segment]:
@@ -186,14 +205,23 @@ def make_keys(
         ResourceError: The disk is full or cannot be written.
     """
     keys, scale = build_keys(builder, texts, char_start, on_blocks)
-    final = layout.segment_keys(segment.name, builder.fingerprint)
+    write_keys(layout, segment, builder.fingerprint, keys, scale)
+
+
+def write_keys(layout: Layout, segment: Segment, encoder: str, keys: KeyArray, scale: ScaleArray) -> None:
+    """Store the keys [B, D] and scales [B] of a segment by an encoder, in place of those that may be there.
+
+    Raises:
+        ResourceError: The disk is full or cannot be written.
+    """
+    final = layout.segment_keys(segment.name, encoder)
     unfinished = layout.unfinished_keys(final.name)
     with write_failures(layout.root):
         layout.keys.mkdir(exist_ok=True)
         try:
-            write_group(unfinished, {names.KEYS: keys, names.KEY_SCALE: scale}, {"encoder": builder.fingerprint})
+            write_group(unfinished, {names.KEYS: keys, names.KEY_SCALE: scale}, {"encoder": encoder})
             files = checksum_files(unfinished, files_below(unfinished))
-            KeyManifest(builder.fingerprint, len(keys), files).write(unfinished)
+            KeyManifest(encoder, len(keys), files).write(unfinished)
             move_into_place(unfinished, final)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -242,6 +270,7 @@ def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], N
     Raises:
         TreeNotFoundError: There is no tree.
         TreeBusyError: Another writer holds the lock.
+        UsageError: The text that keys are to be made of is archived.
         TreeDamagedError: The catalog or the text of a segment cannot be understood.
         ResourceError: The disk is full; what was made stays.
     """
@@ -254,6 +283,12 @@ def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], N
         live = live_segments(timeline, segments)
         lacking = [segment for segment in live if not has_whole_keys(layout, segment, builder.fingerprint)]
         n_blocks = sum(segment.n_blocks for segment in lacking)
+        hidden = [one for one in catalog.snapshot.documents if one.id in catalog.snapshot.archived]
+        extents = Timeline.of_documents([(one.first_block, one.n_tokens) for one in hidden])
+        if live_segments(extents, lacking):
+            raise UsageError(
+                "the text of archived documents is needed for lens keys", "run `mctool curate restore` first"
+            )
 
         def count(n: int) -> None:
             nonlocal done

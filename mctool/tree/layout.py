@@ -8,6 +8,9 @@ from pathlib import Path
 FORMAT_VERSION = 1
 """Version of the on-disk format. It grows when an older mctool could misread what a newer one writes."""
 
+ARCHIVE_FORMAT = 2
+"""Version of a tree as long as it has archived documents, whose blocks older ones would take for zeros."""
+
 TREE_NAME = ".mctool"
 
 LOD0 = "lod0"
@@ -57,6 +60,15 @@ class Layout:
     def keys(self) -> Path:
         """Directory of the lens keys, derived from the segments; the lock of the segments guards it too."""
         return self.root / "keys"
+
+    @property
+    def archive(self) -> Path:
+        """Directory of the text of archived documents, a file each."""
+        return self.root / "archive"
+
+    def archived(self, name: str) -> Path:
+        """One file of the archive."""
+        return self.archive / name
 
     @property
     def lexical(self) -> Path:

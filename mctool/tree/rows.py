@@ -92,3 +92,32 @@ class Changes:
     touched: list[tuple[int, int, int]]
     """(document id, size, mtime_ns)"""
     segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class ArchivedText:
+    """Where the text of an archived document is: its id, the file below ``archive/``, its bytes and sha256."""
+
+    document: int
+    file: str
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What a rewrite of segments does to the catalog: the same documents, stored elsewhere.
+
+    Attributes:
+        moved: (document id, new first block) of the live documents that moved.
+        forgotten: Ids of the retired documents whose blocks are gone.
+        removed: Numbers of the segments that are gone.
+        segments: The new segments.
+        archived: All archived documents from now on.
+    """
+
+    moved: list[tuple[int, int]]
+    forgotten: list[int]
+    removed: list[int]
+    segments: list[Segment]
+    archived: list[ArchivedText]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS, TOP_LOD, blocks_per_node
-from mctool.core.errors import MismatchError, TreeDamagedError
+from mctool.core.errors import MismatchError, TreeDamagedError, UsageError
 from mctool.core.timeline import Timeline
 from mctool.tree.access import AccessCount, Node, read_access_counts, record_access
 from mctool.tree.catalog import Snapshot, create_catalog, read_snapshot
@@ -61,6 +61,7 @@ class Tree:
         self.fingerprint: Fingerprint = snapshot.fingerprint
         self.generation: int = snapshot.generation
         self.documents: list[Document] = snapshot.documents
+        self._archived = snapshot.archived
         self._history = snapshot.history
         self._segments = {segment.number: segment for segment in snapshot.segments}
         self._lock = lock
@@ -130,6 +131,16 @@ class Tree:
         """All committed ingests, the oldest first."""
         return list(self._history)
 
+    @cached_property
+    def archived(self) -> IntArray:
+        """Indices of the live documents whose text is archived: their blocks have gists and keys but cannot be read."""
+        return np.array([n for n, one in enumerate(self.documents) if one.id in self._archived], np.int64)
+
+    @property
+    def n_segments(self) -> int:
+        """Segments that hold the tree."""
+        return len(self._segments)
+
     def bytes_on_disk(self) -> int:
         """Bytes of all files of the tree, the lexical index included."""
         return _bytes_below(self.path)
@@ -144,6 +155,8 @@ class Tree:
         sizes.pop("zarr.json", None)
         if self.layout.keys.is_dir():
             sizes[KEYS] = _bytes_below(self.layout.keys)
+        if self.layout.archive.is_dir():
+            sizes[self.layout.archive.name] = _bytes_below(self.layout.archive)
         return sizes
 
     def tokens(self, blocks: IntArray) -> tuple[IdArray, IntArray]:
@@ -157,12 +170,15 @@ class Tree:
 
         Raises:
             ValueError: A block is not live.
+            UsageError: A document is archived.
             TreeDamagedError: Stored bytes cannot be read.
         """
         blocks = np.asarray(blocks, np.int64)
         document = self.timeline.document_of(blocks)
         if np.any(document < 0):
             raise ValueError(f"blocks {blocks[document < 0][:5].tolist()} are not live")
+        for hidden in np.intersect1d(document, self.archived)[:1].tolist():
+            raise _is_archived(self.documents[hidden])
         ids = np.empty((len(blocks), BLOCK_TOKENS), np.uint32)
         for number, where in _by_segment(blocks // SEGMENT_BLOCKS):
             ids[where] = self._reader(number).ids(blocks[where] % SEGMENT_BLOCKS)
@@ -208,9 +224,12 @@ class Tree:
 
         Raises:
             ValueError: The run is empty or not within one live document.
+            UsageError: The document is archived.
             TreeDamagedError: Stored bytes cannot be read.
         """
-        self._document_of_run(first_block, end_block)
+        document = self._document_of_run(first_block, end_block)
+        if document.id in self._archived:
+            raise _is_archived(document)
         raw = bytearray()
         block = first_block
         while block < end_block:
@@ -223,9 +242,12 @@ class Tree:
     def span(self, first_block: int, end_block: int) -> TextSpan:
         """The run of blocks [first_block, end_block) within one live document, with its place in the source.
 
-        ``end_line`` is the line of the last character. Raises as ``text`` does.
+        ``end_line`` is the line of the last character. An archived document has its place, but ``text`` is empty, and
+        ``end_line`` may be one more. Raises as ``text`` does otherwise.
         """
         document = self._document_of_run(first_block, end_block)
+        if document.id in self._archived:
+            return self._archived_span(document, first_block, end_block)
         text = self.text(first_block, end_block)
         number, row = divmod(first_block, SEGMENT_BLOCKS)
         start_line = int(self._reader(number).line_starts()[row])
@@ -238,6 +260,15 @@ class Tree:
             end_line=start_line + text[:-1].count("\n"),
             text=text,
         )
+
+    def _archived_span(self, document: Document, first_block: int, end_block: int) -> TextSpan:
+        starts, ends = self.char_ranges(np.array([first_block]), np.array([end_block]))
+        lines = []
+        for block in (first_block, end_block):
+            number, row = divmod(block, SEGMENT_BLOCKS)
+            inside = block < document.end_block
+            lines.append(int(self._reader(number).line_starts()[row]) if inside else document.n_lines)
+        return TextSpan(document.path, int(starts[0]), int(ends[0]), lines[0], lines[1], "")
 
     def char_ranges(self, first: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
         """Characters that runs of live blocks take in their documents; nonsense for runs over several documents.
@@ -323,6 +354,10 @@ class Tree:
                 f"{self.layout.catalog} lists documents in a segment {number} that it lacks", REINGEST
             )
         return SegmentReader(self.layout, self._segments[number])
+
+
+def _is_archived(document: Document) -> UsageError:
+    return UsageError(f"{document.path} is archived", "bring its text back with `mctool curate restore`")
 
 
 def _bytes_below(directory: Path) -> int:

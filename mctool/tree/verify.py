@@ -18,6 +18,7 @@ from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS, TOP_LOD, nodes_in_s
 from mctool.core.errors import TreeDamagedError
 from mctool.tree import layout as names
 from mctool.tree.access import read_access_counts
+from mctool.tree.archive import archive_fault
 from mctool.tree.catalog import Snapshot, open_reader, read_stored_documents, snapshot_of
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures
@@ -62,8 +63,10 @@ def verify_tree(path: Path) -> list[Damage]:
         found = [Damage(f"SQLite: {problem}", layout.catalog.name, None) for problem in problems if problem != "ok"]
         found += _check_access(layout)
         found += _check_documents(snapshot, stored)
+        found += _check_archive(layout, snapshot)
+        raw = [s.document for s in stored if s.document.id not in snapshot.archived]
         for segment in snapshot.segments:
-            found += _SegmentCheck(layout, segment, snapshot.fingerprint, [s.document for s in stored]).run()
+            found += _SegmentCheck(layout, segment, snapshot.fingerprint, raw).run()
             for directory in sorted(layout.keys.glob(f"{segment.name}-*")):
                 found += _check_keys(directory, segment)
         return found
@@ -82,8 +85,8 @@ def _check_documents(snapshot: Snapshot, stored: list[StoredDocument]) -> Iterat
     """All documents, live and retired, must tile all segments, and their counts must agree."""
     ingests = {ingest.id for ingest in snapshot.history}
     free = [(s.number * SEGMENT_BLOCKS, s.number * SEGMENT_BLOCKS + s.n_blocks) for s in snapshot.segments]
-    for number, segment in enumerate(snapshot.segments):
-        if not 0 < segment.n_blocks <= SEGMENT_BLOCKS or segment.number != number:
+    for segment in snapshot.segments:
+        if not 0 < segment.n_blocks <= SEGMENT_BLOCKS or segment.number < 0:
             yield Damage("segment number or block count is impossible", segment.name, None)
     expected = _next_block(free, 0)
     for entry in stored:
@@ -98,6 +101,18 @@ def _check_documents(snapshot: Snapshot, stored: list[StoredDocument]) -> Iterat
         expected = _next_block(free, document.end_block)
     if expected is not None:
         yield Damage("blocks belong to no document", "catalog.sqlite", (expected, free[-1][1]))
+
+
+def _check_archive(layout: Layout, snapshot: Snapshot) -> Iterator[Damage]:
+    """The files of all archived live documents must be there as they were written."""
+    for document in snapshot.documents:
+        entry = snapshot.archived.get(document.id)
+        what = archive_fault(layout, entry) if entry is not None else None
+        if entry is not None and what is not None:
+            place = f"{layout.archive.name}/{entry.file}"
+            yield Damage(
+                f"{what} (archived text of {document.path})", place, (document.first_block, document.end_block)
+            )
 
 
 def _check_keys(directory: Path, segment: Segment) -> Iterator[Damage]:

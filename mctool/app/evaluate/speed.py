@@ -37,6 +37,8 @@ class SpeedConfig:
         model: The base model.
         device: Where it computes.
         dtype: Number type of its weights.
+        reingests: After how many ingests of one edit each a tree is timed beside a new one; 0 for not at all.
+        scale: About how many tokens the trees hold whose ingest and answers are timed; none for not at all.
     """
 
     parts: tuple[Part, ...] = PARTS
@@ -47,10 +49,16 @@ class SpeedConfig:
     model: str = DEFAULT_MODEL
     device: str = "auto"
     dtype: str = "auto"
+    reingests: int = 0
+    scale: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.parts if part not in PARTS]
-        if unknown or not self.parts:
+        if self.reingests < 0:
+            raise UsageError(f"--reingest {self.reingests} is negative")
+        if min(self.scale, default=1) < 1:
+            raise UsageError(f"--scale {','.join(map(str, self.scale))} has a size that is not positive")
+        if unknown or not (self.parts or self.reingests or self.scale):
             raise UsageError(f"--part {', '.join(unknown) or '(none)'} is not one of {', '.join(PARTS)}")
         if self.ingest_chars < 1:
             raise UsageError(f"--chars {self.ingest_chars} is not positive")
@@ -73,13 +81,28 @@ def evaluate_speed(config: SpeedConfig, report: Report | None = None) -> SpeedEv
         MctoolError: A process that was measured failed.
     """
     report = report or (lambda _line: None)
-    needs_model = set(config.parts) - {"help"}
+    needs_model = set(config.parts) - {"help"} or config.reingests or config.scale
     files = resolve_model(config.model, report=report) if needs_model else None
     sets = read_texts(config.data) if files else {}
     result = SpeedEvaluation()
     for part in dict.fromkeys(config.parts):
         result.rows.extend(_measure(part, config, files, sets, report))
+    result.rows.extend(_measure_growth(config, sets, report))
     return result
+
+
+def _measure_growth(config: SpeedConfig, sets: dict[str, list[SampleDocument]], report: Report) -> Iterator[SpeedRow]:
+    """What a tree is like after many ingests, and when it is large."""
+    from mctool.app.evaluate.speed_reingest import measure_reingest
+    from mctool.app.evaluate.speed_scale import measure_scale
+
+    options = ("--model", config.model, "--device", config.device)
+    documents = [document for documents in sets.values() for document in documents]
+    if config.reingests:
+        text = first_chars(documents, config.ingest_chars)
+        yield from measure_reingest(config.reingests, text, config.question, options, report)
+    if config.scale:
+        yield from measure_scale(config.scale, documents, config.question, options, report)
 
 
 def _measure(

@@ -1,13 +1,15 @@
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
-from mctool.app.evaluate import speed_ask, speed_ingest
+from mctool.app.evaluate import speed_ask, speed_ingest, speed_reingest, speed_scale
 from mctool.app.evaluate.speed import SpeedConfig, evaluate_speed
 from mctool.app.evaluate.speed_ingest import chunk_texts
 from mctool.app.evaluate.speed_rows import against, run_python, seconds_in_turn, write_documents
 from mctool.app.evaluate.texts import copies, first_chars
+from mctool.app.ingest import IngestConfig, ingest
 from mctool.core.errors import MctoolError, UsageError
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -129,9 +131,67 @@ def test_ingest_is_split_into_its_parts(data, tiny_model_dir, tiny_weights, monk
     assert rows["matrix products", "GistNet"].ratio > 0
 
 
+def test_scale_is_measured_by_size_and_estimated_from_the_slope(data, tiny_model_dir, monkeypatch):
+    def run_mctool(command, *arguments):
+        tokens = (
+            int(sum(len(file.read_text()) for file in Path(arguments[0]).rglob("*.py")) / 4)
+            if command == "ingest"
+            else 0
+        )
+        if tokens:
+            known.append(tokens)
+        seconds = {"total": 3.0, "first_token": 2.0, "lens": known[-1] / 100, "focus": 0.5, "prefill": 1.0}
+        return {
+            "tokens": known[-1], "tokens_per_second": 50.0, "peak_rss_mb": 100.0, "bytes_on_disk": known[-1] * 40,
+            "blocks": 90, "nodes": {"lod1": 90, "lod2": 20}, "seconds": seconds, "focus": {"entries": [{}] * 20},
+        }, 3.5  # fmt: skip
+
+    known = []
+    monkeypatch.setattr(speed_scale, "run_mctool", run_mctool)
+    config = SpeedConfig((), (data,), model=str(tiny_model_dir), scale=(400, 100))
+    rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
+    assert known == [100, 400]
+    estimate = "1,000,000,000 (estimate)"
+    assert rows["scale, ask, first token", "400 tokens"].value == 2.5
+    assert rows["scale, ask, lens", "400 tokens"].ratio == 4
+    assert rows["scale, ask, lens", estimate].value == pytest.approx(1e7)
+    assert rows["scale, ask, focus", estimate].value == pytest.approx(0.5)
+    assert ("scale, ask, first token", estimate) not in rows
+    assert rows["scale, size on disk", estimate].value == pytest.approx(4e4)
+    assert rows["scale, ingest time", estimate].value == pytest.approx(1e9 / 50 / 3600)
+    assert rows["scale, ask, nodes in the window", "100 tokens"].value == 0.1
+
+
+def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, tiny_weights, monkeypatch):
+    def run_mctool(command, *arguments):
+        calls.append((command, Path(arguments[arguments.index("--tree") + 1]).name))
+        if command == "ingest":
+            ingest(IngestConfig((arguments[0],), Path(arguments[2]), str(tiny_model_dir), "cpu"))
+        return {}, 1.0
+
+    calls = []
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(tiny_weights))
+    monkeypatch.setattr(speed_reingest, "run_mctool", run_mctool)
+    config = SpeedConfig((), (data,), model=str(tiny_model_dir), reingests=2)
+    rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
+    assert calls[:4] == [("ingest", "kept")] * 3 + [("ingest", "fresh")]
+    assert [call for call in calls if call[0] == "ask"] == [("ask", "kept"), ("ask", "fresh")] * speed_reingest.ROUNDS
+    assert calls[-2:] == [("ingest", "kept"), ("ingest", "fresh")]
+    kept = "after 2 ingests"
+    assert rows["reingest, most segments", kept].value == 3
+    assert rows["reingest, segments", "new tree"].value == 1
+    assert rows["reingest, segments", kept].ratio == 3
+    for measure in ("ask", "inspect", "ingest of one edit", "size"):
+        assert rows[f"reingest, {measure}", kept].baseline == "new tree"
+
+
 @pytest.mark.parametrize(
-    "fields", [{"parts": ("cook",)}, {"parts": ()}, {"ingest_chars": 0}, {"tree_sizes": (0,)}, {"question": " "}]
-)
+    "fields",
+    [
+        {"parts": ("cook",)}, {"parts": ()}, {"ingest_chars": 0}, {"tree_sizes": (0,)}, {"question": " "},
+        {"reingests": -1}, {"scale": (100, 0)},
+    ],
+)  # fmt: skip
 def test_nonsense_is_refused(fields):
     with pytest.raises(UsageError):
         SpeedConfig(**fields)

@@ -74,3 +74,20 @@ def test_positive_scores_are_those_of_entries_with_wanted_blocks(context, seed, 
         for start, end in zip(context.start_token, context.end_token, strict=True)
     ]
     assert (scores > 0).tolist() == holds
+
+
+@given(contexts(), st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 4))
+def test_wanted_are_the_first_of_all_in_order(context, seed, raw_tokens, n_values):
+    timeline = context.timeline
+    utility = np.ceil(utilities(context, seed) * n_values) / n_values  # with many equal ones
+    order = np.argsort(-utility, kind="stable")
+    order = order[utility[order] > 0]
+    blocks = timeline.blocks_at(order)
+    lengths = timeline.token_start(blocks + 1) - timeline.token_start(blocks)
+    expected = order[np.cumsum(lengths) <= raw_tokens].tolist()
+    lens = UtilityLens("test", timeline, utility)
+    assert lens.wanted(Aim(raw_tokens)).tolist() == expected
+    assert lens.score(context, Aim(raw_tokens)).tolist() == lens.score(context, Aim(raw_tokens)).tolist()
+    assert (
+        lens.score(context, Aim(1)).tolist() == UtilityLens("test", timeline, utility).score(context, Aim(1)).tolist()
+    )

@@ -1,0 +1,105 @@
+"""Does a tree that is kept current by many small ingests stay as fast as a new one?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from mctool.app.evaluate.speed_rows import Report, SpeedRow, against, run_mctool, seconds_in_turn, write_documents
+from mctool.core.errors import UsageError
+from mctool.sources.corpus import SampleDocument
+from mctool.tree import Tree
+
+ROUNDS = 5
+FRESH = "new tree"
+
+
+def measure_reingest(
+    n_ingests: int, documents: Sequence[SampleDocument], question: str, options: Sequence[str], report: Report
+) -> Iterator[SpeedRow]:
+    """Ingest a folder again after each of many one-file edits; then time that tree beside a new one of the same text.
+
+    Ask, inspect and the ingest of one more edit are timed as whole processes, both trees in turn; medians. The new
+    tree is the baseline.
+
+    Args:
+        n_ingests: How often a file is edited and the folder ingested again.
+        documents: What the folder holds.
+        question: What the trees are asked.
+        options: Model and device, as options of the program.
+        report: Told what goes on.
+
+    Raises:
+        UsageError: There is no document to edit.
+        MctoolError: The program failed.
+    """
+    if not documents:
+        raise UsageError("there is no text to ingest", "give a longer text, or a larger --chars")
+    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
+        text = Path(folder) / "text"
+        write_documents(documents, text)
+        files = sorted(path for path in text.rglob("*") if path.is_file())
+        numbers = count()
+        tree, most = f"{folder}/kept", 0
+
+        def edit() -> None:
+            number = next(numbers)
+            with files[number % len(files)].open("a", encoding="utf-8") as file:
+                file.write(f"\n# edit {number}\n")
+
+        def ingest(tree: str) -> None:
+            run_mctool("ingest", str(text), "--tree", tree, *options)
+
+        report("reingest: a new tree")
+        ingest(tree)
+        for step in range(n_ingests):
+            if step % 10 == 0:
+                report(f"reingest: {step} of {n_ingests}")
+            edit()
+            ingest(tree)
+            most = max(most, _n_segments(tree))
+        kept = f"after {n_ingests} ingests"
+        trees = {kept: tree, FRESH: f"{folder}/fresh"}
+        ingest(trees[FRESH])
+        yield SpeedRow("reingest, most segments", kept, most, "segments")
+        yield from _sizes(trees)
+        commands: dict[str, Callable[[str], object]] = {
+            "ask": lambda place: run_mctool("ask", question, "--tree", place, *options),
+            "inspect": lambda place: run_mctool("inspect", "--tree", place),
+        }
+        for name, command in commands.items():
+            report(f"reingest: {name}")
+            runs = {which: partial(command, place) for which, place in trees.items()}
+            yield from against(FRESH, seconds_in_turn(runs, ROUNDS), f"reingest, {name}", "s")
+        report("reingest: ingest of one edit")
+        yield from against(FRESH, _edit_seconds(trees, edit, ingest), "reingest, ingest of one edit", "s")
+
+
+def _sizes(trees: dict[str, str]) -> Iterator[SpeedRow]:
+    held = {name: _n_segments(place) for name, place in trees.items()}
+    yield from against(FRESH, held, "reingest, segments", "segments")
+    sizes = {name: _bytes_below(Path(place)) / 1e6 for name, place in trees.items()}
+    yield from against(FRESH, sizes, "reingest, size", "MB")
+
+
+def _edit_seconds(trees: dict[str, str], edit: Callable[[], None], ingest: Callable[[str], None]) -> dict[str, float]:
+    """Median time to ingest the same edit into each tree, in turn."""
+    times: dict[str, list[float]] = {name: [] for name in trees}
+    for _ in range(ROUNDS):
+        edit()
+        for name, place in trees.items():
+            times[name].append(seconds_in_turn({name: partial(ingest, place)}, 1)[name])
+    return {name: median(taken) for name, taken in times.items()}
+
+
+def _n_segments(tree: str) -> int:
+    with Tree.open(Path(tree)) as opened:
+        return opened.n_segments
+
+
+def _bytes_below(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
