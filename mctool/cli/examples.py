@@ -43,6 +43,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "claude mcp add docs -- mctool serve --mcp --tree docs/.mctool",
     ),
     "verify": ("mctool verify", "mctool verify --tree .mctool --json | jq .ok"),
+    "curate compact": ("mctool curate compact", "mctool curate compact --json | jq .segments"),
+    "curate plan": ("mctool curate plan --keep-fraction 0.5", "mctool curate plan --max-gb 2 --protect 'src/*'"),
+    "curate apply": (
+        "mctool curate apply --keep-fraction 0.5 --protect README.md",
+        "mctool curate apply --max-gb 2 --json",
+    ),
+    "curate restore": ("mctool curate restore", "mctool curate restore 'logs/*'"),
     "evaluate answers": (
         "mctool evaluate answers --questions 20",
         "mctool evaluate answers --data records.jsonl --split dev --json",
