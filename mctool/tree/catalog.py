@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
+from mctool.core.timeline import Timeline
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.layout import FORMAT_VERSION, Layout
@@ -52,6 +54,17 @@ class Snapshot:
     segments: list[Segment]
     history: list[Ingest]
 
+    def timeline(self) -> Timeline:
+        """Where the live documents lie.
+
+        Raises:
+            TreeDamagedError: They overlap.
+        """
+        try:
+            return Timeline.of_documents([(document.first_block, document.n_tokens) for document in self.documents])
+        except ValueError as error:
+            raise TreeDamagedError(f"the catalog makes no sense: {error}", REINGEST) from error
+
 
 def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
     """Make the empty catalog of a new tree, in one transaction.
@@ -73,6 +86,7 @@ def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
             connection.execute(statement)
         meta = {"format": str(FORMAT_VERSION), "generation": "0", "fingerprint": json.dumps(fingerprint.to_json())}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        _note_digest(connection, 0)
         connection.execute("COMMIT")
 
 
@@ -135,6 +149,35 @@ def read_stored_documents(connection: sqlite3.Connection) -> list[StoredDocument
     return [StoredDocument(Document(*row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
 
 
+def digest_fits(connection: sqlite3.Connection) -> bool:
+    """Whether all rows are as the last commit left them; True where that commit noted no digest.
+
+    SQLite has no checksums: a flipped bit within a value would else go unseen.
+    """
+    noted = connection.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
+    (generation,) = connection.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+    if noted is None or int(noted[0].split(" ")[0]) < int(generation):
+        return True  # the last commit was by a version of mctool that does not note it
+    return bool(noted[0] == f"{generation} {_rows_digest(connection)}")
+
+
+def _note_digest(connection: sqlite3.Connection, generation: int) -> None:
+    noted = f"{generation} {_rows_digest(connection)}"
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (noted,))
+
+
+def _rows_digest(connection: sqlite3.Connection) -> str:
+    """sha256 over all rows of all tables but the digest itself."""
+    state = hashlib.sha256()
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    for (name,) in sorted(names.fetchall()):
+        where = "WHERE key != 'digest'" if name == "meta" else ""
+        state.update(name.encode())
+        for row in connection.execute(f'SELECT * FROM "{name}" {where} ORDER BY 1, 2'):
+            state.update(repr(row).encode("utf-8", "surrogatepass"))
+    return state.hexdigest()
+
+
 class CatalogWriter:
     """The write lock of a tree, from construction until ``commit`` or ``close``.
 
@@ -175,13 +218,32 @@ class CatalogWriter:
                 f"INSERT INTO documents VALUES ({_marks(_N_DOCUMENT + 2)})",
                 [(*astuple(document), ingest.id, None) for document in changes.added],
             )
-            many(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
-                [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in changes.segments],
-            )
-            write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
-            write("COMMIT")
+            self._write_segments(changes.segments)
+            self._commit(generation)
         return generation
+
+    def replace_segments(self, segments: list[Segment]) -> None:
+        """Let the catalog name other directories for known segments with the same content, as one transaction."""
+        with sqlite_failures(self._layout.catalog):
+            self._write_segments(segments)
+            self._commit(self.snapshot.generation + 1)
+
+    def stored_documents(self) -> list[StoredDocument]:
+        """All documents, live and retired, by first block."""
+        with sqlite_failures(self._layout.catalog):
+            return read_stored_documents(self._connection)
+
+    def _write_segments(self, segments: list[Segment]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
+            [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in segments],
+        )
+
+    def _commit(self, generation: int) -> None:
+        """End the transaction as a new generation, with a digest of all rows."""
+        self._connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
+        _note_digest(self._connection, generation)
+        self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Release the lock; what was not committed is rolled back."""

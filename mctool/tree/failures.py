@@ -54,7 +54,9 @@ def _told(error: sqlite3.Error, database: Path) -> MctoolError | None:
         return ResourceError(f"cannot read or write {database}: {error}", "free some disk space and run again")
     if code in _READ_ONLY:
         return ResourceError(f"cannot open or write {database}: {error}", "check its permissions")
-    if code in _DAMAGED or code == sqlite3.SQLITE_ERROR:
+    # Without a code, Python's binding could make no sense of what SQLite read.
+    is_no_misuse = not isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError))
+    if code in _DAMAGED or code == sqlite3.SQLITE_ERROR or (code < 0 and is_no_misuse):
         return TreeDamagedError(
             f"{database} is damaged: {error}", "restore it from a backup, or ingest into a new tree"
         )

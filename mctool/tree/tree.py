@@ -61,7 +61,7 @@ class Tree:
         self.fingerprint: Fingerprint = snapshot.fingerprint
         self.generation: int = snapshot.generation
         self.documents: list[Document] = snapshot.documents
-        self._history = snapshot.history
+        self._snapshot = snapshot
         self._segments = {segment.number: segment for segment in snapshot.segments}
         self._lock = lock
         self._reader = lru_cache(maxsize=OPEN_SEGMENTS)(self._open_segment)
@@ -121,14 +121,11 @@ class Tree:
         Raises:
             TreeDamagedError: The catalog's documents overlap.
         """
-        try:
-            return Timeline.of_documents([(document.first_block, document.n_tokens) for document in self.documents])
-        except ValueError as error:
-            raise TreeDamagedError(f"{self.layout.catalog} makes no sense: {error}", REINGEST) from error
+        return self._snapshot.timeline()
 
     def history(self) -> list[Ingest]:
         """All committed ingests, the oldest first."""
-        return list(self._history)
+        return list(self._snapshot.history)
 
     def bytes_on_disk(self) -> int:
         """Bytes of all files of the tree, the lexical index included."""
