@@ -11,7 +11,7 @@ from mctool.app.trees import locate_tree
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import TreeDamagedError
 from mctool.core.records import Record
-from mctool.tree import Damage, Document, Layout, Tree, check_lexical, is_behind, verify_tree
+from mctool.tree import Damage, Document, Layout, index_fault, is_behind, verify_tree
 from mctool.tree.catalog import read_snapshot
 
 BEHIND = "an ingest was interrupted: the next one brings the lexical index up to date"
@@ -93,29 +93,19 @@ def verify(tree: Path | None, repairs: RepairConfig | None = None) -> VerifyRepo
 
 def _look(place: Path) -> tuple[list[DamageRecord], list[str]]:
     """The damage of a tree, and what is worth a note."""
-    documents: list[Document] = []
     notes: list[str] = []
+    layout = Layout(place)
     try:
         found = verify_tree(place)
-        documents = read_snapshot(Layout(place)).documents
-        found += _check_lexical(place, notes)
+        snapshot = read_snapshot(layout)
     except TreeDamagedError as error:  # the catalog itself, so that nothing else can be checked
-        found = [Damage(error.message, Layout(place).catalog.name, None)]
-    return [_record(one, documents) for one in found], notes
-
-
-def _check_lexical(place: Path, notes: list[str]) -> list[Damage]:
-    """The damage of the lexical index; none when the tree cannot be opened, the reason of which is damage itself."""
-    try:
-        with Tree.open(place) as tree:
-            wrong = check_lexical(tree, up_to_bytes=None)
-            if wrong is not None and is_behind(tree):
-                notes += [BEHIND] if tree.documents else []
-            elif wrong is not None:
-                return [Damage(f"lexical index: {wrong}", Layout(place).lexical.name, None)]
-    except TreeDamagedError:
-        return []
-    return []
+        return [_record(Damage(error.message, layout.catalog.name, None), [])], notes
+    wrong = index_fault(layout, snapshot.generation, up_to_bytes=None)
+    if wrong is not None and is_behind(layout, snapshot):
+        notes += [BEHIND] if snapshot.documents else []
+    elif wrong is not None:
+        found.append(Damage(f"lexical index: {wrong}", layout.lexical.name, None))
+    return [_record(one, snapshot.documents) for one in found], notes
 
 
 def _record(damage: Damage, documents: Iterable[Document]) -> DamageRecord:

@@ -5,7 +5,7 @@ from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistBuilder
 from mctool.tree.keys import KeyBuilder, TreeKeys, rekey_tree
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
-from mctool.tree.lexical import LexicalIndex, check_lexical, is_behind, remake_lexical
+from mctool.tree.lexical import LexicalIndex, check_lexical, index_fault, is_behind, remake_lexical
 from mctool.tree.repair import TextMaker, repair_keys, repair_segments
 from mctool.tree.rows import Document, DocumentMeta, Ingest
 from mctool.tree.segments import CODEC
@@ -34,6 +34,7 @@ __all__ = [
     "TreeWriter",
     "check_lexical",
     "find_tree",
+    "index_fault",
     "is_behind",
     "open_writer",
     "rekey_tree",

@@ -27,7 +27,7 @@ import tantivy
 from mctool.core.errors import ResourceError, TreeDamagedError
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog import CatalogWriter, Snapshot
 from mctool.tree.failures import write_failures
 from mctool.tree.layout import Layout
 from mctool.tree.lexical_files import META, file_fault, index_bytes, meta_crc
@@ -56,7 +56,7 @@ def _schema() -> Any:
 class Stamp:
     """What an index belongs to: the catalog's generation, the version of the terms, and whether it was finished.
 
-    ``meta_crc`` is that of its list of segments and of their footers; None where that is about to change or was not noted.
+    ``meta_crc`` is that of its list of segments and of their footers; None where that is about to change, or unknown.
     """
 
     generation: int
@@ -166,7 +166,7 @@ class LexicalWriter:
         n_live = sum(document.n_blocks for document in documents)
         self._n_blocks = stamp.n_blocks if stamp is not None else 0
         self._postings: _Postings | None = None
-        is_sound = _fault(layout, stamp, generation, up_to_bytes) is None
+        is_sound = index_fault(layout, generation, up_to_bytes) is None
         self.is_stale = not is_sound and n_live > 0
         if not is_sound or self._n_blocks > 2 * max(n_live, 1):
             with _index_writes(layout):
@@ -294,22 +294,17 @@ class LexicalIndex:
         return np.fromiter((block for block, _ in found.hits), np.int64, len(found.hits))
 
 
-def check_lexical(tree: Tree, up_to_bytes: int | None = CHECKED_BYTES) -> str | None:
-    """What is wrong with the stored index of a tree, in words; None when it is sound and belongs to the snapshot.
-
-    Args:
-        tree: The tree.
-        up_to_bytes: Largest index whose checksums are checked; None for any.
-    """
-    return _fault(tree.layout, Stamp.read(tree.layout), tree.generation, up_to_bytes)
+def check_lexical(tree: Tree) -> str | None:
+    """What is wrong with the stored index of a tree, in words; None when it is sound and belongs to the snapshot."""
+    return index_fault(tree.layout, tree.generation)
 
 
-def is_behind(tree: Tree) -> bool:
+def is_behind(layout: Layout, snapshot: Snapshot) -> bool:
     """Whether the stored index is one that an interrupted ingest left unfinished, which is no damage."""
-    stamp = Stamp.read(tree.layout)
+    stamp = Stamp.read(layout)
     if stamp is not None:
-        return not (stamp.sound and stamp.fits(tree.generation))
-    return tree.layout.former_lexical.is_dir() or not tree.documents
+        return not (stamp.sound and stamp.fits(snapshot.generation))
+    return layout.former_lexical.is_dir() or not snapshot.documents
 
 
 def remake_lexical(path: Path) -> None:
@@ -336,7 +331,15 @@ def remake_lexical(path: Path) -> None:
         catalog.close()
 
 
-def _fault(layout: Layout, stamp: Stamp | None, generation: int, up_to_bytes: int | None) -> str | None:
+def index_fault(layout: Layout, generation: int, up_to_bytes: int | None = CHECKED_BYTES) -> str | None:
+    """What is wrong with the stored index for a generation of the catalog, in words; None when nothing is.
+
+    Args:
+        layout: The tree.
+        generation: Of its catalog.
+        up_to_bytes: Largest index whose checksums are checked; None for any.
+    """
+    stamp = Stamp.read(layout)
     if stamp is None or not stamp.sound or not stamp.fits(generation):
         return "it does not belong to the catalog's generation"
     try:

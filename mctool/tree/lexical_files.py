@@ -1,8 +1,8 @@
 """The files of a stored lexical index, checked without tantivy, which trusts what it reads.
 
 Every file of a tantivy segment ends with a footer: JSON with the CRC-32 of what stands before it, the length of that
-JSON, and a magic number. The list of segments, ``meta.json``, has none; its CRC, and that of the footers, is kept in the
-stamp of the index.
+JSON, and a magic number. The list of segments, ``meta.json``, has none; its CRC, and that of the footers, is kept in
+the stamp of the index.
 """
 
 from __future__ import annotations
