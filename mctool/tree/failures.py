@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mctool.core.errors import MctoolError, ResourceError, TreeBusyError, TreeDamagedError
 
-REINGEST = "run `mctool verify` for the damaged ranges; ingest the sources into a new tree if they cannot be restored"
+REINGEST = "run `mctool verify --repair`, which makes anew what can be made anew"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
