@@ -16,6 +16,7 @@ import typer
 
 from mctool.cli.ask import ask
 from mctool.cli.config_files import read_defaults
+from mctool.cli.doctor import doctor
 from mctool.cli.evaluate import evaluate
 from mctool.cli.ingest import ingest
 from mctool.cli.inspect import inspect
@@ -44,6 +45,7 @@ app.command()(ask)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.command()(verify)
+app.command()(doctor)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 

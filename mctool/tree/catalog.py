@@ -48,6 +48,7 @@ _N_DOCUMENT = len(fields(Document))
 class Snapshot:
     """The catalog as of one commit: live documents in timeline order, segments and ingests by number."""
 
+    format: int
     fingerprint: Fingerprint
     generation: int
     documents: list[Document]
@@ -128,11 +129,12 @@ def open_reader(layout: Layout) -> Iterator[sqlite3.Connection]:
 def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
     """Read the live part of the catalog through an open connection."""
     try:
-        fingerprint, generation = _read_meta(connection, layout)
+        version, fingerprint, generation = _read_meta(connection, layout)
         documents = connection.execute(
             f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE retired_by IS NULL ORDER BY first_block"
         )
         return Snapshot(
+            format=version,
             fingerprint=fingerprint,
             generation=generation,
             documents=[Document(*row) for row in documents],
@@ -278,7 +280,7 @@ def _connect_reader(layout: Layout, options: str) -> sqlite3.Connection:
     return connection
 
 
-def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerprint, int]:
+def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[int, Fingerprint, int]:
     if not _is_initialised(connection):
         if _has_segments(layout):
             raise _catalog_missing(layout)
@@ -296,7 +298,7 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerpr
             f"{layout.root} has blocks of {fingerprint.block_tokens} tokens, this mctool uses {BLOCK_TOKENS}",
             "ingest the sources into a new tree (--tree PATH)",
         )
-    return fingerprint, int(meta["generation"])
+    return version, fingerprint, int(meta["generation"])
 
 
 def _is_initialised(connection: sqlite3.Connection) -> bool:

@@ -50,6 +50,7 @@ class Tree:
     Attributes:
         path: Directory of the tree.
         layout: Where its parts lie.
+        format: Version of its on-disk format.
         fingerprint: What it was made with; check it with ``fingerprint.require``.
         generation: Number of commits so far.
         documents: Live documents in timeline order.
@@ -58,6 +59,7 @@ class Tree:
     def __init__(self, layout: Layout, snapshot: Snapshot, lock: ReaderLock) -> None:
         self.path = layout.root
         self.layout = layout
+        self.format: int = snapshot.format
         self.fingerprint: Fingerprint = snapshot.fingerprint
         self.generation: int = snapshot.generation
         self.documents: list[Document] = snapshot.documents
