@@ -108,16 +108,18 @@ def _run(argv: list[str], invocation: Invocation) -> int:
 
 def _tell(error: Exception, debug: bool) -> int:
     """Print one line, or the traceback, on stderr; return the exit code."""
+    from mctool.render.safe_text import safe_line  # names of files and arguments may hold anything
+
     told = _told(error)
     if debug:
         traceback.print_exception(error)
     if told is None:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         hint = "" if debug else "; this is a bug: run again with --debug and report what it prints"
-        sys.stderr.write(f"{PROGRAM}: internal error: {what}{hint}\n")
+        sys.stderr.write(f"{PROGRAM}: internal error: {safe_line(what)}{hint}\n")
         return MctoolError.exit_code
     if str(told):  # help instead of a command has been printed already
-        sys.stderr.write(f"{PROGRAM}: {' '.join(str(told).split())}\n")
+        sys.stderr.write(f"{PROGRAM}: {safe_line(' '.join(str(told).split()))}\n")
     return told.exit_code
 
 

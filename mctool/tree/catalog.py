@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
+from datetime import datetime
 from typing import Any
 
-from mctool.core.blocks import BLOCK_TOKENS
+from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
 from mctool.core.timeline import Timeline
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
@@ -42,6 +44,10 @@ CREATE TABLE segments (
 """
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
 _N_DOCUMENT = len(fields(Document))
+_DOCUMENT_TYPES = (int, str, str, int, int, str, int, int, int, int, int)
+_INGEST_TYPES = (int, str, float, list, str, int, int, int, int, int, int)
+_SEGMENT_NAME = re.compile(r"\d{6,10}-[0-9a-f]{12}(r\d+)?")
+_FILE_PATH = re.compile(r"[a-z][a-z0-9_-]*(\.json|(/[a-z0-9_-]+)*(/zarr\.json)?)")
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,27 @@ class Snapshot:
         """Where the live documents lie.
 
         Raises:
-            TreeDamagedError: They overlap.
+            TreeDamagedError: They overlap, or lie where nothing is.
         """
         try:
+            self._check_places()
             return Timeline.of_documents([(document.first_block, document.n_tokens) for document in self.documents])
         except ValueError as error:
             raise TreeDamagedError(f"the catalog makes no sense: {error}", REINGEST) from error
+
+    def _check_places(self) -> None:
+        """Every document must fill its blocks, and they must lie in segments that there are."""
+        n_blocks = {segment.number: segment.n_blocks for segment in self.segments}
+        for one in self.documents:
+            if (
+                one.n_tokens < 1
+                or one.n_blocks != -(-one.n_tokens // BLOCK_TOKENS)
+                or min(one.n_chars, one.n_lines) < 0
+            ):
+                raise ValueError(f"{one.path} has impossible counts")
+            for number, place in (divmod(one.first_block, SEGMENT_BLOCKS), divmod(one.end_block - 1, SEGMENT_BLOCKS)):
+                if place >= n_blocks.get(number, 0):
+                    raise ValueError(f"{one.path} lies beyond the segments")
 
 
 def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
@@ -137,18 +158,18 @@ def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
             format=version,
             fingerprint=fingerprint,
             generation=generation,
-            documents=[Document(*row) for row in documents],
+            documents=[_document(row) for row in documents],
             segments=[_segment(row) for row in connection.execute("SELECT * FROM segments ORDER BY number")],
             history=[_ingest(row) for row in connection.execute("SELECT * FROM ingests ORDER BY id")],
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError) as error:
         raise TreeDamagedError(f"{layout.catalog} holds a row that makes no sense: {error}", REINGEST) from error
 
 
 def read_stored_documents(connection: sqlite3.Connection) -> list[StoredDocument]:
     """All documents, live and retired, by first block."""
     rows = connection.execute(f"SELECT {_DOCUMENT_COLUMNS}, added_by, retired_by FROM documents ORDER BY first_block")
-    return [StoredDocument(Document(*row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
+    return [StoredDocument(_document(row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
 
 
 def digest_fits(connection: sqlite3.Connection) -> bool:
@@ -323,15 +344,31 @@ def _catalog_missing(layout: Layout) -> TreeDamagedError:
     )
 
 
+def _document(row: tuple[Any, ...]) -> Document:
+    if tuple(map(type, row)) != _DOCUMENT_TYPES:
+        raise ValueError(f"document {row[0]} has values of other types than it should")
+    return Document(*row)
+
+
 def _segment(row: tuple[Any, ...]) -> Segment:
+    """A segment whose directory and files can only lie below that of the segments."""
     number, name, n_blocks, revision, files = row
+    if tuple(map(type, row)) != (int, str, int, int, str) or not _SEGMENT_NAME.fullmatch(name):
+        raise ValueError(f"segment {number} is called {name!r}")
+    if not (0 <= number < 2**31 and 0 < n_blocks <= SEGMENT_BLOCKS and 0 <= revision < 2**31):
+        raise ValueError(f"segment {number} has impossible counts")
     checksums = {path: (int(size), str(digest)) for path, (size, digest) in json.loads(files).items()}
+    if not all(map(_FILE_PATH.fullmatch, checksums)):
+        raise ValueError(f"segment {number} has a file elsewhere")
     return Segment(number, name, n_blocks, revision, checksums)
 
 
 def _ingest(row: tuple[Any, ...]) -> Ingest:
     values = list(row)
     values[3] = json.loads(row[3])
+    if tuple(map(type, values)) != _INGEST_TYPES or not all(isinstance(source, str) for source in values[3]):
+        raise ValueError(f"ingest {row[0]} has values of other types than it should")
+    datetime.fromisoformat(values[1])
     return Ingest(*values)
 
 

@@ -93,6 +93,7 @@ class Tree:
         lock = ReaderLock(layout.segments)  # before the snapshot, so that nothing it names can go
         try:
             snapshot = read_snapshot(layout)
+            snapshot.timeline()  # the catalog must make sense before anything is read by it
             for segment in snapshot.segments:
                 check_files(layout, segment)
         except BaseException:
