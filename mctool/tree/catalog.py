@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Any
+
+import numpy as np
 
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
@@ -44,8 +46,8 @@ CREATE TABLE segments (
 """
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
 _N_DOCUMENT = len(fields(Document))
-_DOCUMENT_TYPES = (int, str, str, int, int, str, int, int, int, int, int)
-_INGEST_TYPES = (int, str, float, list, str, int, int, int, int, int, int)
+_TYPES: dict[object, type] = {"int": int, "str": str, "float": float}
+_DOCUMENT_TYPES = tuple(_TYPES.get(field.type) for field in fields(Document))
 _SEGMENT_NAME = re.compile(r"\d{6,10}-[0-9a-f]{12}(r\d+)?")
 _FILE_PATH = re.compile(r"[a-z][a-z0-9_-]*(\.json|(/[a-z0-9_-]+)*(/zarr\.json)?)")
 
@@ -75,17 +77,18 @@ class Snapshot:
 
     def _check_places(self) -> None:
         """Every document must fill its blocks, and they must lie in segments that there are."""
-        n_blocks = {segment.number: segment.n_blocks for segment in self.segments}
-        for one in self.documents:
-            if (
-                one.n_tokens < 1
-                or one.n_blocks != -(-one.n_tokens // BLOCK_TOKENS)
-                or min(one.n_chars, one.n_lines) < 0
-            ):
-                raise ValueError(f"{one.path} has impossible counts")
-            for number, place in (divmod(one.first_block, SEGMENT_BLOCKS), divmod(one.end_block - 1, SEGMENT_BLOCKS)):
-                if place >= n_blocks.get(number, 0):
-                    raise ValueError(f"{one.path} lies beyond the segments")
+        columns = [(one.first_block, one.n_blocks, one.n_tokens, one.n_chars, one.n_lines) for one in self.documents]
+        table = np.array(columns, np.int64).reshape(-1, 5)
+        first, n_blocks, n_tokens = table.T[:3]
+        if np.any(table < 0) or np.any(n_tokens < 1) or np.any(n_blocks != -(-n_tokens // BLOCK_TOKENS)):
+            raise ValueError("a document has impossible counts")
+        numbers = np.array([segment.number for segment in self.segments], np.int64)
+        held = np.array([segment.n_blocks for segment in self.segments], np.int64)
+        for number, place in (np.divmod(first, SEGMENT_BLOCKS), np.divmod(first + n_blocks - 1, SEGMENT_BLOCKS)):
+            if len(number) and not (np.isin(number, numbers).all() and len(numbers)):
+                raise ValueError("a document lies in a segment that is not there")
+            if np.any(place >= held[np.searchsorted(numbers, number)]):
+                raise ValueError("a document lies beyond its segment")
 
 
 def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
@@ -345,8 +348,8 @@ def _catalog_missing(layout: Layout) -> TreeDamagedError:
 
 
 def _document(row: tuple[Any, ...]) -> Document:
-    if tuple(map(type, row)) != _DOCUMENT_TYPES:
-        raise ValueError(f"document {row[0]} has values of other types than it should")
+    if tuple(map(type, row)) != _DOCUMENT_TYPES:  # the quick look, as there may be very many
+        _require_types(Document, row)
     return Document(*row)
 
 
@@ -366,10 +369,18 @@ def _segment(row: tuple[Any, ...]) -> Segment:
 def _ingest(row: tuple[Any, ...]) -> Ingest:
     values = list(row)
     values[3] = json.loads(row[3])
-    if tuple(map(type, values)) != _INGEST_TYPES or not all(isinstance(source, str) for source in values[3]):
-        raise ValueError(f"ingest {row[0]} has values of other types than it should")
+    _require_types(Ingest, values)
+    if not isinstance(values[3], list) or not all(isinstance(source, str) for source in values[3]):
+        raise ValueError(f"ingest {row[0]} names no list of sources")
     datetime.fromisoformat(values[1])
     return Ingest(*values)
+
+
+def _require_types(kind: type[Document | Ingest], values: Sequence[Any]) -> None:
+    """Plain fields must have plain values of their type: SQLite stores any value in any column."""
+    for field, value in zip(fields(kind), values, strict=True):
+        if type(value) is not _TYPES.get(field.type, type(value)):
+            raise ValueError(f"{field.name} of {kind.__name__.lower()} {values[0]} is {value!r}")
 
 
 def _marks(n: int) -> str:
