@@ -9,59 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-TRAINING_LINES = [
-    "The lighthouse keeper wrote 1874 letters before the storm of March took the old pier away.",
-    "def read_lines(path):\n    with open(path) as file:\n        return [line.rstrip() for line in file]\n",
-    "Grüße aus Köln: naïve café façades, 東京の夜, Ελληνικά и кириллица 🙂🙂.",
-    "    indented = {'key': 12345, 'other': [1, 2, 3]}\n\n\treturn indented  # two spaces",
-    "Every morning the harbour master counted boats, checked their papers and noted weather, wind and tide.",
-    "class Harbour(Place):\n    def __init__(self, name: str, boats: int = 0) -> None:\n        self.name = name\n",
-    "She asked the captain where the ship had gone, and the captain said that the ship had gone north.",
-]
+from tiny_model import write_tiny_gistnet, write_tiny_model
 
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face directory with a random tiny Llama and a byte-level BPE tokenizer; the same in every run."""
-    from mctool.nets.startup import gc_paused
-
-    with gc_paused():
-        import torch
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-        from transformers import LlamaConfig, LlamaForCausalLM
-
     directory = tmp_path_factory.mktemp("models") / "tiny-llama"
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(TRAINING_LINES * 3, trainer)
-
-    config = LlamaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(directory)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    write_tiny_model(directory)
     return directory
 
 
@@ -115,16 +70,6 @@ def project(tmp_path: Path, tiny_model_dir: Path, tiny_weights: Path, monkeypatc
 @pytest.fixture(scope="session")
 def tiny_weights(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of nets that holds an untrained GistNet for the tiny model."""
-    from mctool.nets.gistnet import GistNetConfig
-    from mctool.nets.model_store import ModelFiles
-    from mctool.nets.tokenizer import TextTokenizer
-    from mctool.nets.weights import CARD_FILE, GistNetCard
-
-    fingerprint = TextTokenizer.load(ModelFiles(tiny_model_dir.name, tiny_model_dir)).fingerprint
-    config = GistNetConfig(width=32, head_width=16)
-    card = GistNetCard(tiny_model_dir.name, fingerprint, base_width=64, n_special=3, config=config)
     root = tmp_path_factory.mktemp("weights")
-    folder = root / tiny_model_dir.name
-    folder.mkdir()
-    (folder / CARD_FILE).write_text(json.dumps(card.to_json()))
+    write_tiny_gistnet(root, tiny_model_dir)
     return root

@@ -38,7 +38,9 @@ def reporter(quiet: bool) -> Callable[[str], None]:
     console = note_console(quiet)
 
     def report(line: str) -> None:
-        console.print(line, style="dim", markup=False)
+        from mctool.render.safe_text import safe_line
+
+        console.print(safe_line(line), style="dim", markup=False)
 
     return report
 

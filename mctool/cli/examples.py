@@ -42,7 +42,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "MCTOOL_TOKEN=$(openssl rand -hex 16) mctool serve --host 0.0.0.0 --port 80",
         "claude mcp add docs -- mctool serve --mcp --tree docs/.mctool",
     ),
-    "verify": ("mctool verify", "mctool verify --tree .mctool --json | jq .ok"),
+    "verify": ("mctool verify", "mctool verify --repair", "mctool verify --tree .mctool --json | jq .ok"),
+    "doctor": ("mctool doctor", "mctool doctor --json > report.json"),
     "curate compact": ("mctool curate compact", "mctool curate compact --json | jq .segments"),
     "curate plan": ("mctool curate plan --keep-fraction 0.5", "mctool curate plan --max-gb 2 --protect 'src/*'"),
     "curate apply": (

@@ -198,13 +198,14 @@ def _print_report(report: IngestReport, rekey: bool) -> None:
 
 def _print_skipped(skipped: list[Skipped], quiet: bool) -> None:
     """What was left out, by reason, the most frequent first."""
+    from mctool.render.safe_text import safe_line
+
     console = note_console(quiet)
     reasons = Counter(skip.reason for skip in skipped).most_common()
     for reason, count in reasons[:_REASONS_SHOWN]:
         example = next(skip.path for skip in skipped if skip.reason == reason)
-        console.print(
-            f"skipped {example}{f' and {count - 1:,} more' if count > 1 else ''}: {reason}", style="dim", markup=False
-        )
+        others = f" and {count - 1:,} more" if count > 1 else ""
+        console.print(safe_line(f"skipped {example}{others}: {reason}"), style="dim", markup=False)
     if len(reasons) > _REASONS_SHOWN:
         rest = sum(count for _, count in reasons[_REASONS_SHOWN:])
         console.print(f"skipped {rest:,} more for other reasons; --json lists all", style="dim", markup=False)

@@ -19,6 +19,7 @@ from mctool.cli.chat import chat
 from mctool.cli.config import config
 from mctool.cli.config_files import name_variables, read_configuration
 from mctool.cli.curate import curate
+from mctool.cli.doctor import doctor
 from mctool.cli.evaluate import evaluate
 from mctool.cli.examples import add_examples
 from mctool.cli.ingest import ingest
@@ -53,6 +54,7 @@ app.add_typer(config, name="config")
 app.command()(serve)
 app.command()(verify)
 app.add_typer(curate, name="curate")
+app.command()(doctor)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 
@@ -131,16 +133,18 @@ def program_command() -> Any:
 
 def _tell(error: Exception, debug: bool) -> int:
     """Print one line, or the traceback, on stderr; return the exit code."""
+    from mctool.render.safe_text import safe_line  # names of files and arguments may hold anything
+
     told = _told(error)
     if debug:
         traceback.print_exception(error)
     if told is None:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         hint = "" if debug else "; this is a bug: run again with --debug and report what it prints"
-        sys.stderr.write(f"{PROGRAM}: internal error: {what}{hint}\n")
+        sys.stderr.write(f"{PROGRAM}: internal error: {safe_line(what)}{hint}\n")
         return MctoolError.exit_code
     if str(told):  # help instead of a command has been printed already
-        sys.stderr.write(f"{PROGRAM}: {' '.join(str(told).split())}\n")
+        sys.stderr.write(f"{PROGRAM}: {safe_line(' '.join(str(told).split()))}\n")
     return told.exit_code
 
 

@@ -148,8 +148,10 @@ def read_gguf(path: Path, directory: Path) -> dict[str, npt.NDArray[np.float32]]
     """
     try:
         with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=float32)
-            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent, gguf_file=path.name, dtype=float32, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
     except (ValueError, KeyError, NotImplementedError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise MismatchError(f"transformers cannot read {path}: {reason}", _OTHER_MODEL) from error

@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from mctool.core.blocks import SEGMENT_BLOCKS, TOP_LOD, blocks_per_node
-from mctool.core.errors import ResourceError, TreeBusyError
-from mctool.tree.failures import is_read_only, sqlite_failures
+from mctool.core.errors import ResourceError, TreeBusyError, TreeDamagedError
+from mctool.tree.failures import is_read_only, sqlite_failures, write_failures
 from mctool.tree.layout import Layout
 
 Node = tuple[int, int]
@@ -126,10 +126,30 @@ def read_access_counts(layout: Layout) -> list[AccessCount]:
             return _query(f"{uri}?immutable=1")
 
 
+def remove_damaged_counts(layout: Layout) -> None:
+    """Remove the file of counts if it is damaged; counting begins anew. What it held cannot be had again.
+
+    Raises:
+        ResourceError: It cannot be read or removed.
+    """
+    try:
+        read_access_counts(layout)
+    except TreeDamagedError:
+        with write_failures(layout.root):
+            for file in layout.root.glob(f"{layout.access.name}*"):
+                file.unlink(missing_ok=True)
+
+
 def _query(uri: str) -> list[AccessCount]:
     order = 'expanded + collapsed + cited DESC, lod, "index"'
     with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_S)) as connection:
         # A process that died while it made the file leaves it without its table.
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'access'").fetchone() is None:
             return []
-        return [AccessCount(*row) for row in connection.execute(f"SELECT * FROM access ORDER BY {order}")]
+        (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if problem != "ok":
+            raise sqlite3.DatabaseError(problem)
+        rows = connection.execute(f"SELECT * FROM access ORDER BY {order}").fetchall()
+        if not all(type(value) is int and value >= 0 for row in rows for value in row):
+            raise sqlite3.DatabaseError("it holds what is no count")
+        return [AccessCount(*row) for row in rows]

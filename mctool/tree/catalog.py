@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
-from mctool.core.blocks import BLOCK_TOKENS
+import numpy as np
+
+from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
+from mctool.core.timeline import Timeline
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.layout import ARCHIVE_FORMAT, FORMAT_VERSION, Layout
@@ -42,6 +48,10 @@ _ARCHIVED_SCHEMA = """CREATE TABLE IF NOT EXISTS archived (
     document INTEGER PRIMARY KEY, file TEXT NOT NULL, n_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)"""
 _DOCUMENT_COLUMNS = ", ".join(one.name for one in fields(Document))
 _N_DOCUMENT = len(fields(Document))
+_TYPES: dict[object, type] = {"int": int, "str": str, "float": float}
+_DOCUMENT_TYPES = tuple(_TYPES.get(one.type) for one in fields(Document))
+_SEGMENT_NAME = re.compile(r"\d{6,10}-[0-9a-f]{12}(r\d+)?")
+_FILE_PATH = re.compile(r"[a-z][a-z0-9_-]*(\.json|(/[a-z0-9_-]+)*(/zarr\.json)?)")
 
 
 @dataclass(frozen=True)
@@ -51,12 +61,40 @@ class Snapshot:
     ``archived`` holds documents whose text is archived, by id; some of them may be retired by now.
     """
 
+    format: int
     fingerprint: Fingerprint
     generation: int
     documents: list[Document]
     segments: list[Segment]
     history: list[Ingest]
     archived: dict[int, ArchivedText] = field(default_factory=dict)
+
+    def timeline(self) -> Timeline:
+        """Where the live documents lie.
+
+        Raises:
+            TreeDamagedError: They overlap, or lie where nothing is.
+        """
+        try:
+            self._check_places()
+            return Timeline.of_documents([(document.first_block, document.n_tokens) for document in self.documents])
+        except ValueError as error:
+            raise TreeDamagedError(f"the catalog makes no sense: {error}", REINGEST) from error
+
+    def _check_places(self) -> None:
+        """Every document must fill its blocks, and they must lie in segments that there are."""
+        columns = [(one.first_block, one.n_blocks, one.n_tokens, one.n_chars, one.n_lines) for one in self.documents]
+        table = np.array(columns, np.int64).reshape(-1, 5)
+        first, n_blocks, n_tokens = table.T[:3]
+        if np.any(table < 0) or np.any(n_tokens < 1) or np.any(n_blocks != -(-n_tokens // BLOCK_TOKENS)):
+            raise ValueError("a document has impossible counts")
+        numbers = np.array([segment.number for segment in self.segments], np.int64)
+        held = np.array([segment.n_blocks for segment in self.segments], np.int64)
+        for number, place in (np.divmod(first, SEGMENT_BLOCKS), np.divmod(first + n_blocks - 1, SEGMENT_BLOCKS)):
+            if len(number) and not (np.isin(number, numbers).all() and len(numbers)):
+                raise ValueError("a document lies in a segment that is not there")
+            if np.any(place >= held[np.searchsorted(numbers, number)]):
+                raise ValueError("a document lies beyond its segment")
 
 
 def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
@@ -79,6 +117,7 @@ def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
             connection.execute(statement)
         meta = {"format": str(FORMAT_VERSION), "generation": "0", "fingerprint": json.dumps(fingerprint.to_json())}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        _note_digest(connection, 0)
         connection.execute("COMMIT")
 
 
@@ -120,26 +159,56 @@ def open_reader(layout: Layout) -> Iterator[sqlite3.Connection]:
 def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
     """Read the live part of the catalog through an open connection."""
     try:
-        fingerprint, generation = _read_meta(connection, layout)
+        version, fingerprint, generation = _read_meta(connection, layout)
         documents = connection.execute(
             f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE retired_by IS NULL ORDER BY first_block"
         )
         return Snapshot(
+            format=version,
             fingerprint=fingerprint,
             generation=generation,
-            documents=[Document(*row) for row in documents],
+            documents=[_document(row) for row in documents],
             segments=[_segment(row) for row in connection.execute("SELECT * FROM segments ORDER BY number")],
             history=[_ingest(row) for row in connection.execute("SELECT * FROM ingests ORDER BY id")],
             archived=_read_archived(connection),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError) as error:
         raise TreeDamagedError(f"{layout.catalog} holds a row that makes no sense: {error}", REINGEST) from error
 
 
 def read_stored_documents(connection: sqlite3.Connection) -> list[StoredDocument]:
     """All documents, live and retired, by first block."""
     rows = connection.execute(f"SELECT {_DOCUMENT_COLUMNS}, added_by, retired_by FROM documents ORDER BY first_block")
-    return [StoredDocument(Document(*row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
+    return [StoredDocument(_document(row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
+
+
+def digest_fits(connection: sqlite3.Connection) -> bool:
+    """Whether all rows are as the last commit left them; True where that commit noted no digest.
+
+    SQLite has no checksums: a flipped bit within a value would else go unseen.
+    """
+    noted = connection.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
+    (generation,) = connection.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+    if noted is None or int(noted[0].split(" ")[0]) < int(generation):
+        return True  # the last commit was by a version of mctool that does not note it
+    return bool(noted[0] == f"{generation} {_rows_digest(connection)}")
+
+
+def _note_digest(connection: sqlite3.Connection, generation: int) -> None:
+    noted = f"{generation} {_rows_digest(connection)}"
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (noted,))
+
+
+def _rows_digest(connection: sqlite3.Connection) -> str:
+    """sha256 over all rows of all tables but the digest itself."""
+    state = hashlib.sha256()
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    for (name,) in sorted(names.fetchall()):
+        where = "WHERE key != 'digest'" if name == "meta" else ""
+        state.update(name.encode())
+        for row in connection.execute(f'SELECT * FROM "{name}" {where} ORDER BY 1, 2'):
+            state.update(repr(row).encode("utf-8", "surrogatepass"))
+    return state.hexdigest()
 
 
 class CatalogWriter:
@@ -183,8 +252,7 @@ class CatalogWriter:
                 [(*astuple(document), ingest.id, None) for document in changes.added],
             )
             self._put_segments(changes.segments)
-            write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
-            write("COMMIT")
+            self._commit(generation)
         return generation
 
     def commit_rewrite(self, rewrite: Rewrite) -> int:
@@ -206,14 +274,25 @@ class CatalogWriter:
                 write("DELETE FROM archived")
                 many("INSERT INTO archived VALUES (?, ?, ?, ?)", [astuple(entry) for entry in rewrite.archived])
                 write("UPDATE meta SET value = ? WHERE key = 'format'", (str(version),))
-            write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
-            write("COMMIT")
+            self._commit(generation)
         return generation
+
+    def replace_segments(self, segments: list[Segment]) -> None:
+        """Let the catalog name other directories for known segments with the same content, as one transaction."""
+        with sqlite_failures(self._layout.catalog):
+            self._put_segments(segments)
+            self._commit(self.snapshot.generation + 1)
 
     def stored_documents(self) -> list[StoredDocument]:
         """All documents, live and retired, by first block."""
         with sqlite_failures(self._layout.catalog):
             return read_stored_documents(self._connection)
+
+    def _commit(self, generation: int) -> None:
+        """End the transaction as a new generation, with a digest of all rows."""
+        self._connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
+        _note_digest(self._connection, generation)
+        self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Release the lock; what was not committed is rolled back."""
@@ -254,7 +333,7 @@ def _connect_reader(layout: Layout, options: str) -> sqlite3.Connection:
     return connection
 
 
-def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerprint, int]:
+def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[int, Fingerprint, int]:
     if not _is_initialised(connection):
         if _has_segments(layout):
             raise _catalog_missing(layout)
@@ -272,7 +351,7 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[Fingerpr
             f"{layout.root} has blocks of {fingerprint.block_tokens} tokens, this mctool uses {BLOCK_TOKENS}",
             "ingest the sources into a new tree (--tree PATH)",
         )
-    return fingerprint, int(meta["generation"])
+    return version, fingerprint, int(meta["generation"])
 
 
 def _read_archived(connection: sqlite3.Connection) -> dict[int, ArchivedText]:
@@ -303,16 +382,40 @@ def _catalog_missing(layout: Layout) -> TreeDamagedError:
     )
 
 
+def _document(row: tuple[Any, ...]) -> Document:
+    if tuple(map(type, row)) != _DOCUMENT_TYPES:  # the quick look, as there may be very many
+        _require_types(Document, row)
+    return Document(*row)
+
+
 def _segment(row: tuple[Any, ...]) -> Segment:
+    """A segment whose directory and files can only lie below that of the segments."""
     number, name, n_blocks, revision, files = row
+    if tuple(map(type, row)) != (int, str, int, int, str) or not _SEGMENT_NAME.fullmatch(name):
+        raise ValueError(f"segment {number} is called {name!r}")
+    if not (0 <= number < 2**31 and 0 < n_blocks <= SEGMENT_BLOCKS and 0 <= revision < 2**31):
+        raise ValueError(f"segment {number} has impossible counts")
     checksums = {path: (int(size), str(digest)) for path, (size, digest) in json.loads(files).items()}
+    if not all(map(_FILE_PATH.fullmatch, checksums)):
+        raise ValueError(f"segment {number} has a file elsewhere")
     return Segment(number, name, n_blocks, revision, checksums)
 
 
 def _ingest(row: tuple[Any, ...]) -> Ingest:
     values = list(row)
     values[3] = json.loads(row[3])
+    _require_types(Ingest, values)
+    if not isinstance(values[3], list) or not all(isinstance(source, str) for source in values[3]):
+        raise ValueError(f"ingest {row[0]} names no list of sources")
+    datetime.fromisoformat(values[1])
     return Ingest(*values)
+
+
+def _require_types(kind: type[Document | Ingest], values: Sequence[Any]) -> None:
+    """Plain fields must have plain values of their type: SQLite stores any value in any column."""
+    for one, value in zip(fields(kind), values, strict=True):
+        if type(value) is not _TYPES.get(one.type, type(value)):
+            raise ValueError(f"{one.name} of {kind.__name__.lower()} {values[0]} is {value!r}")
 
 
 def _marks(n: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mctool.core.errors import MctoolError, ResourceError, TreeBusyError, TreeDamagedError
 
-REINGEST = "run `mctool verify` for the damaged ranges; ingest the sources into a new tree if they cannot be restored"
+REINGEST = "run `mctool verify --repair`, which makes anew what can be made anew"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
@@ -54,7 +54,9 @@ def _told(error: sqlite3.Error, database: Path) -> MctoolError | None:
         return ResourceError(f"cannot read or write {database}: {error}", "free some disk space and run again")
     if code in _READ_ONLY:
         return ResourceError(f"cannot open or write {database}: {error}", "check its permissions")
-    if code in _DAMAGED or code == sqlite3.SQLITE_ERROR:
+    # Without a code, Python's binding could make no sense of what SQLite read.
+    is_no_misuse = not isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError))
+    if code in _DAMAGED or code == sqlite3.SQLITE_ERROR or (code < 0 and is_no_misuse):
         return TreeDamagedError(
             f"{database} is damaged: {error}", "restore it from a backup, or ingest into a new tree"
         )

@@ -86,6 +86,15 @@ class KeyManifest:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    def is_of(self, layout: Layout, segment: Segment, directory: Path) -> bool:
+        """Whether it is that of the keys of a segment in a directory, whose own attributes name their encoder, too."""
+        named = self.encoder
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file has another checksum than it should
+            if checksum_files(directory, ["zarr.json"])["zarr.json"] == self.files["zarr.json"]:
+                named = json.loads((directory / "zarr.json").read_bytes())["attributes"]["encoder"]
+        fits = directory == layout.segment_keys(segment.name, self.encoder) and named == self.encoder
+        return fits and self.n_blocks == segment.n_blocks and bool(self.files)
+
     def write(self, directory: Path) -> None:
         """Write it beside the arrays."""
         Layout.manifest(directory).write_text(json.dumps(self.__dict__))
@@ -279,8 +288,7 @@ def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], N
     done = 0
     try:
         segments = catalog.snapshot.segments
-        timeline = Timeline.of_documents([(one.first_block, one.n_tokens) for one in catalog.snapshot.documents])
-        live = live_segments(timeline, segments)
+        live = live_segments(catalog.snapshot.timeline(), segments)
         lacking = [segment for segment in live if not has_whole_keys(layout, segment, builder.fingerprint)]
         n_blocks = sum(segment.n_blocks for segment in lacking)
         hidden = [one for one in catalog.snapshot.documents if one.id in catalog.snapshot.archived]

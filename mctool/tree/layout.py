@@ -35,6 +35,11 @@ def parents_group(revision: int) -> str:
     return f"parents-{revision}"
 
 
+def gists_array(lod: int, revision: int) -> str:
+    """Path, within a segment, of the gists of a level >= 1 as of a revision of its parents."""
+    return LOD1 if lod == 1 else f"{parents_group(revision)}/{lod_array(lod)}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the parts of the tree at ``root`` lie."""
@@ -110,6 +115,13 @@ class Layout:
     def segment_name(number: int, digest: str) -> str:
         """Directory name of segment ``number`` whose content has the sha256 ``digest``."""
         return f"{number:06d}-{digest[:12]}"
+
+    @staticmethod
+    def repaired_name(name: str) -> str:
+        """Directory name of a segment that is to stand in for the damaged one called ``name``."""
+        number, digest = name.split("-")
+        digest, _, repairs = digest.partition("r")
+        return f"{number}-{digest}r{int(repairs or 0) + 1}"
 
     @staticmethod
     def manifest(group: Path) -> Path:

@@ -27,8 +27,10 @@ import tantivy
 from mctool.core.errors import ResourceError, TreeDamagedError
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
+from mctool.tree.catalog import CatalogWriter, Snapshot
 from mctool.tree.failures import write_failures
 from mctool.tree.layout import Layout
+from mctool.tree.lexical_files import META, file_fault, index_bytes, meta_crc
 from mctool.tree.rows import Document
 from mctool.tree.terms import TERMS_VERSION, definition_terms, question_terms, terms
 from mctool.tree.tree import Tree
@@ -36,6 +38,9 @@ from mctool.tree.tree import Tree
 _WRITER_BYTES = 64 << 20
 _FIELDS = ("text", "definition", "path")
 _READ_LOCK = ".tantivy-meta.lock"
+CHECKED_BYTES = 64 << 20
+"""An index up to this size, that of some ten million tokens, has all its checksums checked before it is used."""
+
 MAX_HITS = 400_000
 """Most postings read for one question: the rarest terms come first, what is left over is too common to tell much."""
 
@@ -49,12 +54,16 @@ def _schema() -> Any:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an index belongs to: the catalog's generation, the version of the terms, and whether it was finished."""
+    """What an index belongs to: the catalog's generation, the version of the terms, and whether it was finished.
+
+    ``meta_crc`` is that of its list of segments and of their footers; None where that is about to change, or unknown.
+    """
 
     generation: int
     n_blocks: int
     sound: bool = True
     terms_version: int = TERMS_VERSION
+    meta_crc: int | None = None
 
     @classmethod
     def read(cls, layout: Layout) -> Stamp | None:
@@ -147,15 +156,17 @@ class LexicalWriter:
     The order of calls is ``add`` ..., ``prepare``, the catalog's commit, ``finish``.
     """
 
-    def __init__(self, layout: Layout, generation: int, documents: list[Document]) -> None:
-        """Get ready to go on from ``generation`` with its live ``documents``."""
+    def __init__(
+        self, layout: Layout, generation: int, documents: list[Document], up_to_bytes: int | None = CHECKED_BYTES
+    ) -> None:
+        """Get ready to go on from ``generation`` with its live ``documents``; see :func:`check_lexical`."""
         self._layout = layout
         self._generation = generation
         stamp = Stamp.read(layout)
         n_live = sum(document.n_blocks for document in documents)
         self._n_blocks = stamp.n_blocks if stamp is not None else 0
         self._postings: _Postings | None = None
-        is_sound = _fault(layout, stamp, generation) is None
+        is_sound = index_fault(layout, generation, up_to_bytes) is None
         self.is_stale = not is_sound and n_live > 0
         if not is_sound or self._n_blocks > 2 * max(n_live, 1):
             with _index_writes(layout):
@@ -179,7 +190,7 @@ class LexicalWriter:
     def finish(self, generation: int) -> None:
         """Say that the index belongs to the catalog's new generation."""
         with _index_writes(self._layout):
-            Stamp(generation, self._n_blocks).write(self._layout)
+            Stamp(generation, self._n_blocks, meta_crc=meta_crc(self._layout.lexical_index)).write(self._layout)
 
     def close(self) -> None:
         """Stop writing: tantivy's threads end and its lock is free; what was added since ``prepare`` is lost."""
@@ -196,8 +207,9 @@ class LexicalWriter:
         shutil.rmtree(former, ignore_errors=True)
         with suppress(FileNotFoundError):
             self._layout.lexical.rename(former)  # at once, as readers put lock files into an index that goes bit by bit
-        shutil.rmtree(former, ignore_errors=True)
         self._layout.lexical_index.mkdir(parents=True)
+        Stamp(self._generation, 0, sound=False).write(self._layout)  # a crash from now on leaves an unfinished index
+        shutil.rmtree(former, ignore_errors=True)
         tantivy.Index(_schema(), path=str(self._layout.lexical_index))
         if n_live:
             with Tree.open(self._layout.root) as tree:
@@ -232,10 +244,12 @@ class LexicalIndex:
         # An index one commit ahead is fine: what is not live in this snapshot is left out.
         if stamp is not None and (stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))):
             # What is derived can be had anew, if it cannot be read or a writer has just begun to make it anew.
-            with suppress(OSError, ValueError), _opened(tree.layout.lexical_index) as stored:
-                found = cls(stored, tree.timeline, is_stored=True)
-                if found._searcher.num_docs >= stamp.n_blocks:
-                    return found
+            with suppress(OSError, ValueError):
+                if _file_fault(tree.layout, stamp, CHECKED_BYTES) is None:
+                    with _opened(tree.layout.lexical_index) as stored:
+                        found = cls(stored, tree.timeline, is_stored=True)
+                    if found._searcher.num_docs >= stamp.n_blocks:
+                        return found
         index = tantivy.Index(_schema())
         postings = _Postings(index)
         postings.add_tree(tree)
@@ -282,15 +296,68 @@ class LexicalIndex:
 
 def check_lexical(tree: Tree) -> str | None:
     """What is wrong with the stored index of a tree, in words; None when it is sound and belongs to the snapshot."""
-    return _fault(tree.layout, Stamp.read(tree.layout), tree.generation)
+    return index_fault(tree.layout, tree.generation)
 
 
-def _fault(layout: Layout, stamp: Stamp | None, generation: int) -> str | None:
+def is_behind(layout: Layout, snapshot: Snapshot) -> bool:
+    """Whether the stored index is one that an interrupted ingest left unfinished, which is no damage."""
+    stamp = Stamp.read(layout)
+    if stamp is not None:
+        return not (stamp.sound and stamp.fits(snapshot.generation))
+    return layout.former_lexical.is_dir() or not snapshot.documents
+
+
+def remake_lexical(path: Path) -> None:
+    """Make the stored index of a tree anew where it is missing, behind or damaged.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeBusyError: Another writer holds the lock.
+        TreeDamagedError: The text of the tree cannot be read.
+        ResourceError: The disk is full or cannot be written.
+    """
+    layout = Layout(path)
+    catalog = CatalogWriter(layout)
+    try:
+        generation = catalog.snapshot.generation
+        writer = LexicalWriter(layout, generation, catalog.snapshot.documents, up_to_bytes=None)
+        try:
+            if writer.is_stale:
+                writer.prepare()
+                writer.finish(generation)
+        finally:
+            writer.close()
+    finally:
+        catalog.close()
+
+
+def index_fault(layout: Layout, generation: int, up_to_bytes: int | None = CHECKED_BYTES) -> str | None:
+    """What is wrong with the stored index for a generation of the catalog, in words; None when nothing is.
+
+    Args:
+        layout: The tree.
+        generation: Of its catalog.
+        up_to_bytes: Largest index whose checksums are checked; None for any.
+    """
+    stamp = Stamp.read(layout)
     if stamp is None or not stamp.sound or not stamp.fits(generation):
         return "it does not belong to the catalog's generation"
     try:
+        fault = _file_fault(layout, stamp, up_to_bytes)
+        if fault is not None:
+            return fault
         with _opened(layout.lexical_index) as index:
             n_blocks = index.searcher().num_docs
     except (OSError, ValueError) as error:
         return f"it cannot be read: {error}"
     return None if n_blocks == stamp.n_blocks else f"it holds {n_blocks} blocks, not {stamp.n_blocks}"
+
+
+def _file_fault(layout: Layout, stamp: Stamp, up_to_bytes: int | None) -> str | None:
+    """What the checksums say, in words; None when they are right, or the index is too large to check now."""
+    index = layout.lexical_index
+    if stamp.meta_crc is not None and meta_crc(index) != stamp.meta_crc:
+        return f"{META} or a footer is not as it was written"
+    if up_to_bytes is not None and index_bytes(index) > up_to_bytes:
+        return None
+    return file_fault(index)

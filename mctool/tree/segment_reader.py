@@ -45,8 +45,14 @@ class SegmentReader:
     Every method raises TreeDamagedError when stored bytes cannot be read.
     """
 
-    def __init__(self, layout: Layout, segment: Segment) -> None:
-        check_files(layout, segment)
+    def __init__(self, layout: Layout, segment: Segment, *, check: bool = True) -> None:
+        """Get ready to read; without ``check`` the files may be those of a damaged segment, whose bytes prove nothing.
+
+        Raises:
+            TreeDamagedError: A file is missing or has another size.
+        """
+        if check:
+            check_files(layout, segment)
         self._directory = layout.segment(segment.name)
         self._segment = segment
         self._arrays: dict[str, Any] = {}
@@ -61,9 +67,7 @@ class SegmentReader:
 
     def gists(self, lod: int, rows: IntArray) -> GistArray:
         """Gists of nodes of level ``lod`` >= 1, shape [n, d]."""
-        name = names.lod_array(lod)
-        if lod > 1:
-            name = f"{names.parents_group(self._segment.revision)}/{name}"
+        name = names.gists_array(lod, self._segment.revision)
         gists: GistArray = self._rows(name, rows, nodes_in_segment(lod, self._segment.n_blocks))
         if not np.isfinite(gists).all():
             raise TreeDamagedError(f"{self._directory / name} holds gists that are not finite", REINGEST)
@@ -73,6 +77,10 @@ class SegmentReader:
         """UTF-8 text of the blocks [first, end)."""
         bounds = self.byte_bounds()
         return self._read(names.TEXT, slice(int(bounds[first]), int(bounds[end]))).tobytes()
+
+    def whole_text(self) -> bytes:
+        """UTF-8 text of all blocks."""
+        return self._read(names.TEXT, slice(None)).tobytes()
 
     def block_texts(self) -> list[str]:
         """Text of each block."""

@@ -80,6 +80,7 @@ def write_segment(
     fingerprint: Fingerprint,
     digest: str,
     gists: Mapping[int, GistArray],
+    name: str | None = None,
 ) -> Segment:
     """Seal a new segment.
 
@@ -90,11 +91,12 @@ def write_segment(
         fingerprint: What the tree is made with.
         digest: ``content.digest(fingerprint)``.
         gists: Level -> gists of the whole segment, [nodes, d]; empty for a tree without gists.
+        name: Of its directory; None for that under which a later ingest adopts it.
 
     Raises:
         ResourceError: The disk is full or cannot be written.
     """
-    name = layout.segment_name(number, digest)
+    name = name or layout.segment_name(number, digest)
     unsealed = layout.unsealed(name)
     arrays: dict[str, npt.NDArray[Any]] = {
         names.LOD0: content.ids.astype(id_dtype(fingerprint.vocab_size)),

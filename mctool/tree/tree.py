@@ -50,6 +50,7 @@ class Tree:
     Attributes:
         path: Directory of the tree.
         layout: Where its parts lie.
+        format: Version of its on-disk format.
         fingerprint: What it was made with; check it with ``fingerprint.require``.
         generation: Number of commits so far.
         documents: Live documents in timeline order.
@@ -58,11 +59,12 @@ class Tree:
     def __init__(self, layout: Layout, snapshot: Snapshot, lock: ReaderLock) -> None:
         self.path = layout.root
         self.layout = layout
+        self.format: int = snapshot.format
         self.fingerprint: Fingerprint = snapshot.fingerprint
         self.generation: int = snapshot.generation
         self.documents: list[Document] = snapshot.documents
         self._archived = snapshot.archived
-        self._history = snapshot.history
+        self._snapshot = snapshot
         self._segments = {segment.number: segment for segment in snapshot.segments}
         self._lock = lock
         self._reader = lru_cache(maxsize=OPEN_SEGMENTS)(self._open_segment)
@@ -92,6 +94,7 @@ class Tree:
         lock = ReaderLock(layout.segments)  # before the snapshot, so that nothing it names can go
         try:
             snapshot = read_snapshot(layout)
+            snapshot.timeline()  # the catalog must make sense before anything is read by it
             for segment in snapshot.segments:
                 check_files(layout, segment)
         except BaseException:
@@ -122,14 +125,11 @@ class Tree:
         Raises:
             TreeDamagedError: The catalog's documents overlap.
         """
-        try:
-            return Timeline.of_documents([(document.first_block, document.n_tokens) for document in self.documents])
-        except ValueError as error:
-            raise TreeDamagedError(f"{self.layout.catalog} makes no sense: {error}", REINGEST) from error
+        return self._snapshot.timeline()
 
     def history(self) -> list[Ingest]:
         """All committed ingests, the oldest first."""
-        return list(self._history)
+        return list(self._snapshot.history)
 
     @cached_property
     def archived(self) -> IntArray:

@@ -19,7 +19,7 @@ from mctool.core.errors import TreeDamagedError
 from mctool.tree import layout as names
 from mctool.tree.access import read_access_counts
 from mctool.tree.archive import archive_fault
-from mctool.tree.catalog import Snapshot, open_reader, read_stored_documents, snapshot_of
+from mctool.tree.catalog import Snapshot, digest_fits, open_reader, read_stored_documents, snapshot_of
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures
 from mctool.tree.fingerprint import Fingerprint
@@ -60,18 +60,33 @@ def verify_tree(path: Path) -> list[Damage]:
             problems = [row[0] for row in connection.execute("PRAGMA integrity_check")]
             snapshot = snapshot_of(connection, layout)
             stored = read_stored_documents(connection)
+            is_as_written = digest_fits(connection)
         found = [Damage(f"SQLite: {problem}", layout.catalog.name, None) for problem in problems if problem != "ok"]
+        if not is_as_written:
+            found.append(Damage("rows are not as the last commit left them", layout.catalog.name, None))
         found += _check_access(layout)
         found += _check_documents(snapshot, stored)
         found += _check_archive(layout, snapshot)
-        raw = [s.document for s in stored if s.document.id not in snapshot.archived]
+        raw = [entry.document for entry in stored if entry.document.id not in snapshot.archived]
         for segment in snapshot.segments:
-            found += _SegmentCheck(layout, segment, snapshot.fingerprint, raw).run()
-            for directory in sorted(layout.keys.glob(f"{segment.name}-*")):
-                found += _check_keys(directory, segment)
+            found += check_segment(layout, segment, snapshot.fingerprint, raw)
+            found += check_keys(layout, segment)
         return found
     finally:
         lock.release()
+
+
+def check_segment(
+    layout: Layout, segment: Segment, fingerprint: Fingerprint, documents: list[Document]
+) -> list[Damage]:
+    """The damage of one segment, given all documents of the tree whose text is not archived, live and retired."""
+    return _SegmentCheck(layout, segment, fingerprint, documents).run()
+
+
+def check_keys(layout: Layout, segment: Segment) -> list[Damage]:
+    """The damage of all lens keys of a segment; that there are none is no damage."""
+    directories = sorted(layout.keys.glob(f"{segment.name}-*"))
+    return [damage for directory in directories for damage in _check_keys(layout, directory, segment)]
 
 
 def _check_access(layout: Layout) -> Iterator[Damage]:
@@ -115,8 +130,8 @@ def _check_archive(layout: Layout, snapshot: Snapshot) -> Iterator[Damage]:
             )
 
 
-def _check_keys(directory: Path, segment: Segment) -> Iterator[Damage]:
-    """The lens keys of a segment must be as they were written; that there are none is no damage."""
+def _check_keys(layout: Layout, directory: Path, segment: Segment) -> Iterator[Damage]:
+    """The lens keys of a segment by one encoder must be as they were written."""
     first = segment.number * SEGMENT_BLOCKS
 
     def damage(what: str, path: str) -> Damage:
@@ -124,7 +139,7 @@ def _check_keys(directory: Path, segment: Segment) -> Iterator[Damage]:
         return Damage(f"{what}; `mctool ingest --rekey` makes it anew", place, (first, first + segment.n_blocks))
 
     manifest = KeyManifest.read(directory)
-    if manifest is None or manifest.n_blocks != segment.n_blocks or not manifest.files:
+    if manifest is None or not manifest.is_of(layout, segment, directory):
         yield damage("does not say what keys there are", Layout.manifest(directory).name)
         return
     faults = {path: _file_fault(directory, path, expected) for path, expected in manifest.files.items()}
@@ -211,9 +226,8 @@ class _SegmentCheck:
         if not self._fingerprint.has_gists:
             return
         for lod in range(1, TOP_LOD + 1):
-            group = f"{names.parents_group(self._segment.revision)}/" if lod > 1 else ""
             shape = (nodes_in_segment(lod, n_blocks), self._fingerprint.d_model)
-            yield f"{group}{names.lod_array(lod)}", shape, np.float16
+            yield names.gists_array(lod, self._segment.revision), shape, np.float16
 
     def _read(self, name: str) -> Array:
         if not any(path.startswith(f"{name}/") for path in self._segment.files):

@@ -54,7 +54,13 @@ class TestVerify:
     def test_sound(self, run_cli, project, tree):
         assert run_cli("verify").out == f"{tree} is sound\n"
         assert run_cli("verify", "-q").out == ""
-        assert run_cli("verify", "--json").json == {"tree": str(tree), "ok": True, "damage": []}
+        assert run_cli("verify", "--json").json == {
+            "tree": str(tree),
+            "ok": True,
+            "damage": [],
+            "repaired": [],
+            "notes": [],
+        }
 
     def test_damaged_file(self, run_cli, project, tree):
         chunk = max(tree.glob("segments/*/text/c/**/*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
@@ -71,6 +77,46 @@ class TestVerify:
         assert report.code == 4
         assert report.json["ok"] is False
         assert report.json["damage"][0]["start_block"] == 0
+
+    def test_repair(self, run_cli, project, tree):
+        """Everything but the catalog is made anew; the source of the document is still there."""
+        (tree / "access.sqlite").write_bytes(b"no database")
+        for pattern in ("segments/*/lod1/c/0/0", "segments/*/lod0/c/0/0", "segments/*/text/c/0", "lexical/index/*.idx"):
+            file = next(tree.glob(pattern))
+            file.write_bytes(file.read_bytes()[:-1])
+        assert run_cli("verify").code == 4
+        done = run_cli("verify", "--repair")
+        assert (done.code, done.err) == (0, "")
+        assert [line.partition(": ")[0] for line in done.out.splitlines()] == ["repaired"] * 5 + [f"{tree} is sound"]
+        assert " of story.txt\n" in done.out
+        assert run_cli("verify", "--repair").out == f"{tree} is sound\n"
+        assert "harbour" in run_cli("ask", "Who counted boats?", "--no-answer").out
+
+    def test_what_cannot_be_repaired_is_named(self, run_cli, project, tree):
+        for pattern in ("segments/*/lod0/c/0/0", "segments/*/text/c/0"):
+            next(tree.glob(pattern)).write_bytes(b"")
+        (project / "story.txt").write_text("another story")
+        report = run_cli("verify", "--repair", "--json")
+        assert report.code == 4
+        assert [damage["documents"] for damage in report.json["damage"]] == [["story.txt"]] * 2
+        assert report.json["repaired"] == []
+        assert "cannot be made anew, of 1 document; " in report.err
+        assert "ingest the sources into a new tree" in report.err
+
+    def test_repair_needs_the_model_of_the_tree(self, run_cli, project, tree, monkeypatch):
+        next(tree.glob("segments/*/lod1/c/0/0")).write_bytes(b"")
+        monkeypatch.setenv("MCTOOL_WEIGHTS", str(project))
+        refused = run_cli("verify", "--repair")
+        assert refused.code == 5
+        assert "gistnet" in refused.err
+
+    def test_an_interrupted_ingest_is_no_damage(self, run_cli, project, tree):
+        stamp = tree / "lexical" / "stamp.json"
+        stamp.write_text(stamp.read_text().replace("true", "false"))
+        done = run_cli("verify")
+        assert done.code == 0
+        assert "interrupted" in done.err
+        assert run_cli("verify", "--repair").err == ""
 
     def test_damaged_catalog(self, run_cli, project, tree):
         (tree / "catalog.sqlite").write_bytes(b"no database" * 100)

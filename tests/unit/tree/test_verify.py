@@ -1,4 +1,5 @@
 import json
+import random
 import shutil
 import sqlite3
 from contextlib import closing
@@ -9,7 +10,7 @@ import pytest
 import zarr
 
 from mctool.core.blocks import SEGMENT_BLOCKS
-from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError
+from mctool.core.errors import MctoolError, MismatchError, TreeDamagedError, TreeNotFoundError
 from mctool.tree import Tree, open_writer, verify_tree
 from mctool.tree.segments import checksum_files
 
@@ -32,8 +33,10 @@ def tree_path(sound_tree, tmp_path):
 
 
 def change_catalog(path, statement, *values):
+    """Change rows as a bug in a writer would: nothing but their sense tells."""
     with closing(sqlite3.connect(path / "catalog.sqlite")) as connection, connection:
         connection.execute(statement, values)
+        connection.execute("DELETE FROM meta WHERE key = 'digest'")
 
 
 def rewrite(path, segment, array, change):
@@ -116,10 +119,71 @@ def test_a_catalog_that_disagrees_with_itself_is_found(tree_path, statement, wha
     assert any(what in damage.what for damage in verify_tree(tree_path)), verify_tree(tree_path)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE documents SET path = 'e' WHERE path = 'a'",
+        "UPDATE documents SET mtime_ns = 8 WHERE path = 'a'",
+        "UPDATE ingests SET seconds = seconds + 1e-9",
+        "UPDATE meta SET value = '1' WHERE key = 'generation'",
+        "UPDATE segments SET files = replace(files, ':', ': ')",
+    ],
+)
+def test_a_change_in_any_row_of_the_catalog_is_found(tree_path, statement):
+    with closing(sqlite3.connect(tree_path / "catalog.sqlite")) as connection, connection:
+        connection.execute(statement)
+    (damage,) = verify_tree(tree_path)
+    assert (damage.where, damage.what) == ("catalog.sqlite", "rows are not as the last commit left them")
+
+
+def damage_counts(path, statement):
+    with Tree.open(path) as tree:
+        assert tree.record_access(cited=[(0, 1)])
+    with closing(sqlite3.connect(path / "access.sqlite")) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE access SET cited = -1", "UPDATE access SET cited = 'x'"])
+def test_counts_that_are_none_are_found(tree_path, statement):
+    damage_counts(tree_path, statement)
+    (damage,) = verify_tree(tree_path)
+    assert damage.where == "access.sqlite"
+
+
 def test_a_damaged_file_of_access_counts_is_found(tree_path):
     (tree_path / "access.sqlite").write_bytes(b"no database " * 100)
     (damage,) = verify_tree(tree_path)
     assert damage.where == "access.sqlite"
+
+
+def test_bytes_of_the_catalog_may_be_anything(tree_path):
+    """Flipped anywhere, the catalog reads as it was, or is refused or found to be damaged; it never is a bug."""
+    catalog = tree_path / "catalog.sqlite"
+    with closing(sqlite3.connect(catalog)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    sound = catalog.read_bytes()
+    with Tree.open(tree_path) as tree:
+        documents = tree.documents
+    rng = random.Random(7)
+    n_found = 0
+    for _ in range(150):
+        raw = bytearray(sound)
+        place = rng.randrange(len(raw))
+        if not raw[place]:  # mostly free space
+            continue
+        raw[place] ^= 1 << rng.randrange(8)
+        catalog.write_bytes(raw)
+        for rest in tree_path.glob("catalog.sqlite-*"):
+            rest.unlink()
+        try:
+            if verify_tree(tree_path):
+                n_found += 1
+                continue
+            with Tree.open(tree_path) as tree:
+                assert tree.documents == documents, place
+        except MctoolError:
+            n_found += 1
+    assert n_found > 15
 
 
 def test_an_unreadable_catalog_is_an_error_everywhere(tree_path, builder):
