@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from mctool.sources.extract.formats import missing_reader_of
+
 PRIVATE_NAMES = frozenset({".git", ".hg", ".svn", ".bzr", ".jj", ".mctool"})
 """Storage of version control and of mctool itself. Nobody takes it for text, so it is left out without a word."""
 
@@ -13,7 +15,6 @@ EMPTY = "empty"
 GENERATED = "generated code"
 MINIFIED = "minified"
 NOT_REGULAR = "not a regular file"
-PDF = "PDF needs a reader that this version does not have"
 
 _ARCHIVE = "archive; unpack it and ingest the files"
 _CACHE = "cache of a tool"
@@ -42,10 +43,9 @@ _LOCK_FILES = _table(
 _SUFFIXES = {
     **{
         f".{format_name.lower()}": f"{format_name} needs a reader that this version does not have"
-        for format_name in ("EPUB", "MOBI", "AZW3", "DJVU", "DOC", "DOCX", "ODT", "RTF", "PPT", "PPTX", "XLS", "XLSX")
+        for format_name in ("MOBI", "AZW3", "DJVU", "DOC", "ODT", "RTF", "PPT", "XLS")
     },
-    ".pdf": PDF,
-    **_table(_ARCHIVE, ".zip .tar .tgz .gz .bz2 .xz .zst .7z .rar .jar .whl"),
+    **_table(_ARCHIVE, ".zst .7z .rar .jar .whl"),
     **_table(BINARY, ".png .jpg .jpeg .gif .bmp .ico .webp .avif .heic .tif .tiff .psd .mp3 .m4a .ogg .flac .wav"),
     **_table(BINARY, ".mp4 .mkv .mov .avi .webm .woff .woff2 .ttf .otf .eot .exe .dll .so .dylib .o .a .pyc .class"),
     **_table(BINARY, ".wasm .sqlite .sqlite3 .db .npy .npz .parquet .safetensors .gguf .onnx .iso .dmg"),
@@ -138,7 +138,7 @@ def file_reason(name: str, named: bool) -> str | None:
         name: Name of the file without directories.
         named: The user named the file, so that only what cannot be read as text is a reason.
     """
-    unreadable = _SUFFIXES.get(PurePath(name).suffix.lower())
+    unreadable = _SUFFIXES.get(PurePath(name).suffix.lower()) or missing_reader_of(name)
     if named or unreadable:
         return unreadable
     if name.endswith((".min.js", ".min.css")):
