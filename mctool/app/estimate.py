@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mctool.app.ingest import IngestConfig, combined
+from mctool.app.read_ahead import read_contents
 from mctool.app.scan import RecordedPaths, SourceFile, compare, scan_sources
 from mctool.app.trees import place_for_tree
 from mctool.core.errors import MissingBackendError
@@ -12,7 +13,7 @@ from mctool.core.records import Record, Skipped
 from mctool.nets.key_folder import find_key_encoder
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources import TextDocument, read_document
+from mctool.sources import Extractor, TextDocument
 from mctool.tree import Document, Layout, Tree
 
 _SAMPLE_FILES = 24
@@ -133,12 +134,13 @@ def _tokens_per_byte(config: IngestConfig, files: list[SourceFile]) -> float:
         return 1 / _BYTES_PER_TOKEN
     step = max(1, len(files) // _SAMPLE_FILES)
     n_bytes = n_tokens = 0
-    for found in files[::step]:
-        content = read_document(found.file, config.options)
-        n_bytes += found.file.size
-        if isinstance(content, TextDocument):
-            part = content.text[:_SAMPLE_BYTES]
-            n_tokens += round(len(tokenizer.encode_with_offsets(part)[0]) * len(content.text) / len(part))
-        if n_bytes > _SAMPLE_BYTES:
-            break
+    with Extractor() as extractor:
+        for found in files[::step]:
+            contents = read_contents(found, config.options, extractor)
+            n_bytes += found.file.size
+            for text in (content.text for _, content in contents if isinstance(content, TextDocument)):
+                part = text[:_SAMPLE_BYTES]
+                n_tokens += round(len(tokenizer.encode_with_offsets(part)[0]) * len(text) / len(part))
+            if n_bytes > _SAMPLE_BYTES:
+                break
     return n_tokens / n_bytes if n_bytes else 1 / _BYTES_PER_TOKEN

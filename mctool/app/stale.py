@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from mctool.sources import file_of
 from mctool.tree import Document, Tree
 
 
@@ -17,6 +18,6 @@ def _is_stale(document: Document, base: Path) -> bool:
     if not document.mtime_ns:  # standard input has no file
         return False
     with suppress(OSError):
-        status = (base / document.path).stat()
+        status = (base / file_of(document.path)).stat()
         return (status.st_size, status.st_mtime_ns) != (document.size, document.mtime_ns)
     return True

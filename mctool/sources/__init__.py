@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mctool.sources.archives import file_of, is_archive, read_archive
+from mctool.sources.archives import file_of, is_archive, member_path
 from mctool.sources.documents import Broken, Found, FoundFile, TextDocument
 from mctool.sources.extract.isolated import Extractor
 from mctool.sources.find import find_files
 from mctool.sources.options import SourceOptions
-from mctool.sources.read import read_document, read_stream
+from mctool.sources.read import read_document, read_members, read_stream
 
 __all__ = [
     "Broken",
@@ -19,7 +19,8 @@ __all__ = [
     "file_of",
     "find_files",
     "is_archive",
-    "read_archive",
+    "member_path",
     "read_document",
+    "read_members",
     "read_stream",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
+from mctool.core.places import Marks
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.layout import FORMAT_VERSION, Layout
@@ -38,6 +39,11 @@ CREATE TABLE segments (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, n_blocks INTEGER NOT NULL,
     revision INTEGER NOT NULL, files TEXT NOT NULL);
 """
+_PLACES = (
+    "CREATE TABLE IF NOT EXISTS places (document INTEGER PRIMARY KEY REFERENCES documents(id), marks TEXT NOT NULL)"
+)
+"""Not part of the first trees of this format: made when there is something to put in."""
+
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
 _N_DOCUMENT = len(fields(Document))
 
@@ -135,6 +141,23 @@ def read_stored_documents(connection: sqlite3.Connection) -> list[StoredDocument
     return [StoredDocument(Document(*row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
 
 
+def read_marks(layout: Layout, document: int) -> Marks | None:
+    """The places of the document with an id; None when its text is that of its file.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeDamagedError: The catalog is missing or damaged.
+    """
+    with open_reader(layout) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'places'").fetchone() is None:
+            return None
+        row = connection.execute("SELECT marks FROM places WHERE document = ?", (document,)).fetchone()
+    try:
+        return None if row is None else tuple((int(start), str(label)) for start, label in json.loads(row[0]))
+    except (ValueError, TypeError) as error:
+        raise TreeDamagedError(f"{layout.catalog} holds places that make no sense: {error}", REINGEST) from error
+
+
 class CatalogWriter:
     """The write lock of a tree, from construction until ``commit`` or ``close``.
 
@@ -179,6 +202,9 @@ class CatalogWriter:
                 "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
                 [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in changes.segments],
             )
+            if changes.marks:
+                write(_PLACES)
+                many("INSERT INTO places VALUES (?, ?)", [(i, json.dumps(m)) for i, m in changes.marks.items()])
             write("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
             write("COMMIT")
         return generation

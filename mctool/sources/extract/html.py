@@ -10,15 +10,18 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from mctool.sources.decode import decode
 from mctool.sources.extract.extracted import Extracted, TextBuilder, UnreadableError, quoted
 
-_DROPPED = frozenset(
-    "audio button canvas dialog embed head iframe noscript object script select style svg template video".split()
-)
-_AROUND = frozenset({"aside", "footer", "nav"})
-_AROUND_ROLES = frozenset({"banner", "complementary", "contentinfo", "navigation", "search"})
-_PARAGRAPHS = frozenset("blockquote dl figure hr ol p pre table ul".split())
-_LINES = frozenset(
-    "address article aside body br caption dd details div dt fieldset figcaption footer form header li legend main nav "
-    "optgroup option section summary tbody tfoot thead tr".split()
+
+def _tags(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_DROPPED = _tags("audio button canvas dialog embed head iframe noscript object script select style svg template video")
+_AROUND = _tags("aside footer nav")
+_AROUND_ROLES = _tags("banner complementary contentinfo navigation search")
+_PARAGRAPHS = _tags("blockquote dl figure hr ol p pre table ul")
+_LINES = _tags(
+    "address article aside body br caption dd details div dt fieldset figcaption footer form header legend li main nav "
+    "optgroup option section summary tbody tfoot thead tr"
 )
 _HEADINGS = {f"h{level}": f"{'#' * level} " for level in range(1, 7)}
 _CELLS = frozenset({"td", "th"})

@@ -47,7 +47,8 @@ class Extractor:
             UnreadableError: It is damaged, encrypted, or takes too much time or memory.
         """
         process = self._process = self._process or _start()
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101  (pipes, as asked for)
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps({"format": key, "size": len(data)}).encode() + b"\n")
             process.stdin.write(data)

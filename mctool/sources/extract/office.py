@@ -29,7 +29,7 @@ def read_docx(data: bytes) -> Extracted:
         builder = TextBuilder()
         for part in Document(io.BytesIO(data)).iter_inner_content():
             if isinstance(part, Table):
-                builder.add(_table((row.cells for row in part.rows)))
+                builder.add(_table(row.cells for row in part.rows))
                 continue
             level = _heading_level(part.style.name if part.style is not None else "")
             if level and part.text.strip():

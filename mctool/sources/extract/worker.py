@@ -1,8 +1,8 @@
 """The process that reads documents: takes jobs on standard input, answers on standard output, one at a time.
 
-A job is a line of JSON, ``{"format": key, "size": n}``, and n bytes. An answer is a line of JSON: ``{"text", "marks"}``,
-or ``{"unreadable": reason}``. A job that takes too much time ends the process by SIGPROF; one that takes too much memory,
-or that a reader fails over in a way of its own, ends it after the answer, which then has ``"last": true``.
+A job is a line of JSON, ``{"format": key, "size": n}``, and n bytes. An answer is a line of JSON: ``{"text", "marks"}``
+or ``{"unreadable": reason}``. A job that takes too much time ends the process by SIGPROF; one that takes too much
+memory, or that a reader fails over in a way of its own, ends it after the answer, which then has ``"last": true``.
 """
 
 from __future__ import annotations
