@@ -27,6 +27,8 @@ def cached_tree(sources: list[str], model: str, device: str, report: Callable[[s
     tree = cache_root() / "trees" / key / ".mctool"
     tree.parent.mkdir(parents=True, exist_ok=True)
     result = ingest(IngestConfig(tuple(sources), tree=tree, model=model, device=device), report=report)
+    if result.source_error is not None:
+        raise result.source_error
     if result.error is not None:
-        raise result.error
+        report(result.error.message)
     return tree

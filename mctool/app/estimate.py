@@ -77,8 +77,8 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
     layout = Layout(place_for_tree(config.tree))
     paths = RecordedPaths(layout.root)
     scan = scan_sources(config.sources, config.options, paths)
-    if len(scan.failures) == len(config.sources):
-        raise combined(scan.failures)
+    if len(scan.failures) == len(config.sources) and (failure := combined(scan.failures)):
+        raise failure
     exists = layout.catalog.is_file()
     rate, growth = _guessed()
     documents: list[Document] = []

@@ -23,7 +23,7 @@ from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import MctoolError, MissingBackendError, SourceError, UsageError
 from mctool.core.records import DocumentCounts, IngestReport, IngestSeconds, Skipped
 from mctool.nets.model_store import resolve_model
-from mctool.sources import Broken, Extractor, SourceOptions, TextDocument, file_of, member_path, read_stream
+from mctool.sources import Broken, Extractor, SourceOptions, TextDocument, file_of, is_archive, member_path, read_stream
 from mctool.tree import Document, Layout, Tree, check_lexical, rekey_tree
 from mctool.version import __version__
 
@@ -71,10 +71,17 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What an ingest did, and which sources it could not ingest; the others were committed."""
+    """What an ingest did, and what it could not ingest; the rest was committed.
+
+    Attributes:
+        report: What it did.
+        error: Sources that could not be ingested, and broken files in the others; None when there are none.
+        source_error: Sources alone.
+    """
 
     report: IngestReport
-    error: SourceError | None
+    error: MctoolError | None
+    source_error: MctoolError | None
 
 
 def ingest(config: IngestConfig, progress: Progress | None = None, report: Report | None = None) -> IngestResult:
@@ -114,6 +121,7 @@ class _Run:
         self._read_seconds = self._resolve_seconds = self._rekey_seconds = 0.0
         self._layout = Layout(place_for_tree(config.tree) if config.sources else locate_tree(config.tree))
         self._paths = RecordedPaths(self._layout.root)
+        self._broken: list[MctoolError] = []
         self._held: dict[str, set[str]] = {}
         """File that was read -> the recorded paths of what it holds: its own, those of members, or none."""
 
@@ -151,7 +159,7 @@ class _Run:
             first = next(contents, None)
             if first is None:
                 self._refuse_empty_directories([])
-                raise combined(self._scan.failures)
+                raise combined(self._scan.failures + self._broken) or SourceError("there is nothing to ingest")
             with Intake(self._layout, self._nets, self._key_nets, self._progress) as intake:
                 return self._take_in(intake, chain([first], contents), unchanged=0)
 
@@ -229,6 +237,8 @@ class _Run:
                     self._leave_out(found, member, content)
                     if content.reason.startswith(UNREADABLE):
                         del self._held[found.path]
+                if found.file.named and is_archive(found.path) and self._held.get(found.path) == set():
+                    refuse(self._scan, found.shown, "archive without text files", found.path)
 
     def _leave_out(self, found: SourceFile, member: str, content: Skipped) -> None:
         """Note why a file, or a member of an archive, is not ingested."""
@@ -238,7 +248,7 @@ class _Run:
         shown = member_path(found.shown, member) if member else found.shown
         self._scan.skipped.append(Skipped(shown, content.reason))
         if isinstance(content, Broken):
-            self._scan.failures.append(SourceError(f"{shown} cannot be ingested: {content.reason}", "check the file"))
+            self._broken.append(SourceError(f"{shown} cannot be ingested: {content.reason}", "check the file"))
 
     def _refuse_empty_directories(self, documents: Iterable[Document]) -> None:
         """Note a failure for each directory that none of the documents comes from."""
@@ -281,13 +291,13 @@ class _Run:
                 peak_rss_mb=peak_rss_mb(),
                 keyed_blocks=keyed_blocks,
             )
-        return IngestResult(report, combined(self._scan.failures) if self._scan.failures else None)
+        return IngestResult(report, combined(self._scan.failures + self._broken), combined(self._scan.failures))
 
 
-def combined(failures: list[MctoolError]) -> MctoolError:
-    """One error for all sources and files that could not be ingested."""
-    if len(failures) == 1:
-        return failures[0]
+def combined(failures: list[MctoolError]) -> MctoolError | None:
+    """One error for all sources and files that could not be ingested; None when there are none."""
+    if len(failures) < 2:
+        return failures[0] if failures else None
     messages = [failure.message for failure in failures[:_FAILURES_TOLD]]
     messages += [f"and {len(failures) - _FAILURES_TOLD:,} more"] if len(failures) > _FAILURES_TOLD else []
     message = f"{len(failures):,} sources could not be ingested: {'; '.join(messages)}"

@@ -10,9 +10,9 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePath, PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from mctool.sources.extract.extracted import UnreadableError
 from mctool.sources.extract.zips import open_zip
@@ -29,7 +29,7 @@ NESTED = "archive within an archive"
 _SEPARATOR = "!/"
 _ARCHIVE_NAME = re.compile(r".\.(?:zip|tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz))\Z", re.IGNORECASE)
 _MEMBER_PATH = re.compile(r"(.*?.\.(?:zip|tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz)))!/.", re.IGNORECASE | re.DOTALL)
-_COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_COMPRESSED: dict[str, Callable[[IO[bytes]], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _COPIES_OF_METADATA = "__MACOSX"
 
 Member = tuple[str, bytes | str]
@@ -62,7 +62,7 @@ def uncompressed(name: str, data: bytes, options: SourceOptions) -> tuple[str, b
     if opener is None:
         return name, data
     try:
-        with cast("IO[bytes]", opener(io.BytesIO(data))) as stream:
+        with opener(io.BytesIO(data)) as stream:
             inner = stream.read(options.max_bytes + 1)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UnreadableError("its compressed data is damaged") from error
@@ -93,7 +93,7 @@ def read_archive(name: str, data: bytes, options: SourceOptions) -> Iterator[Mem
     opener = _COMPRESSED.get(suffix or PurePath(name).suffix.lower())
     raw = io.BytesIO(data)
     try:
-        with cast("IO[bytes]", opener(raw)) if opener else raw as stream:
+        with opener(raw) if opener else raw as stream:
             yield from _tar_members(_Bounded(stream, budget), options)
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UnreadableError("it is not a whole tar archive") from error

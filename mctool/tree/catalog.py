@@ -39,9 +39,10 @@ CREATE TABLE segments (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, n_blocks INTEGER NOT NULL,
     revision INTEGER NOT NULL, files TEXT NOT NULL);
 """
-_PLACES = (
-    "CREATE TABLE IF NOT EXISTS places (document INTEGER PRIMARY KEY REFERENCES documents(id), marks TEXT NOT NULL)"
-)
+_PLACES = """
+CREATE TABLE IF NOT EXISTS places (
+    document INTEGER PRIMARY KEY REFERENCES documents(id), marks TEXT NOT NULL)
+"""
 """Not part of the first trees of this format: made when there is something to put in."""
 
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, time
+from datetime import datetime
 from typing import Any
 
 from mctool.sources.extract.extracted import Extracted, TextBuilder, UnreadableError, quoted
@@ -136,6 +136,6 @@ def _row(values: Iterable[str]) -> str:
 def _value(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, date | time):
-        return value.isoformat(sep=" ") if hasattr(value, "hour") and isinstance(value, date) else value.isoformat()
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
     return " ".join(f"{value:.15g}".split() if isinstance(value, float) else str(value).split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from mctool.sources.extract.extracted import Extracted, TextBuilder, UnreadableError
 
@@ -42,9 +43,9 @@ def read_pdf(data: bytes) -> Extracted:
     return builder.result()
 
 
-def _page_text(page: object) -> str:
+def _page_text(page: Any) -> str:
     text_page = page.get_textpage()
-    text = _HYPHEN_AT_LINE_END.sub("", text_page.get_text_bounded())
+    text: str = _HYPHEN_AT_LINE_END.sub("", text_page.get_text_bounded())
     text_page.close()
     page.close()
     return text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")

@@ -39,7 +39,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         try:
             result = extract(job["format"], data)
-            answer = {"text": result.text, "marks": result.marks}
+            answer: dict[str, object] = {"text": result.text, "marks": result.marks}
         except UnreadableError as error:
             answer = {"unreadable": str(error)}
         signal.setitimer(signal.ITIMER_PROF, 0)
