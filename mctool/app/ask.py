@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,7 @@ from mctool.focus import Plan, WorkingContext
 from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.focus.lexical_lens import shown_share
 from mctool.nets.model_store import resolve_model
+from mctool.sources.names import suffixes_of
 from mctool.tree import LexicalIndex, Tree
 
 if TYPE_CHECKING:
@@ -233,13 +234,18 @@ class _Asking:
         return lens
 
     def _searched(self) -> np.ndarray | None:
-        """Indices of the documents that ``--path`` allows; None for all."""
-        glob = self._config.path_glob
-        if glob is None:
+        """Indices of the documents that ``--path`` and ``--lang`` allow; None for all."""
+        glob, suffixes = self._config.path_glob, suffixes_of(self._config.languages)
+        if glob is None and not suffixes:
             return None
-        allowed = [place for place, name in enumerate(self._names) if matches(name, glob)]
+        allowed = [
+            place
+            for place, name in enumerate(self._names)
+            if (glob is None or matches(name, glob)) and (not suffixes or PurePath(name).suffix.lower() in suffixes)
+        ]
         if not allowed:
-            raise UsageError(f"--path {glob} matches no document", "`mctool inspect` lists them")
+            given = ([f"--path {glob}"] if glob else []) + [f"--lang {name}" for name in self._config.languages]
+            raise UsageError(f"{' '.join(given)} matches no document", "`mctool inspect` lists them")
         return np.array(allowed)
 
     def _prompt_tokens(self) -> int:

@@ -37,6 +37,10 @@ def inspect(
         str | None, typer.Option(metavar="LOD:INDEX", help="Show one node: text, place, parent, children, counters.")
     ] = None,
     doc: Annotated[str | None, typer.Option(metavar="GLOB", help="List the documents whose path matches.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Print the text of one document, in which citations count."),
+    ] = None,
     trace: Annotated[
         str | None, typer.Option(metavar="FILE", help="Replay a trace of `mctool ask --trace`; - for standard input.")
     ] = None,
@@ -54,7 +58,7 @@ def inspect(
 
     With an option, show one document, one node, the most touched spans, the focus for a question, or a recorded trace.
     """
-    _require_one({"--query": query, "--node": node, "--doc": doc, "--trace": trace, "--hot": hot})
+    _require_one({"--query": query, "--node": node, "--doc": doc, "--text": text, "--trace": trace, "--hot": hot})
     if trace is not None:
         _show_trace(trace, as_json)
     elif query is not None:
@@ -64,6 +68,8 @@ def inspect(
         _show_node(node, tree, as_json)
     elif doc is not None:
         _show_documents(doc, tree, as_json)
+    elif text is not None:
+        _show_text(text, tree, as_json)
     elif hot is not None:
         _show_hot(hot, tree, as_json)
     else:
@@ -98,6 +104,17 @@ def _show_documents(glob: str, place: Path | None, as_json: bool) -> None:
         print_json(found.to_json())
     else:
         _print(render_documents(found.documents))
+
+
+def _show_text(path: str, place: Path | None, as_json: bool) -> None:
+    from mctool.app.inspect import inspect_text
+
+    with _opened(place) as tree:
+        document = inspect_text(tree, path)
+    if as_json:
+        print_json(document.to_json())
+    else:
+        sys.stdout.write(document.text)
 
 
 def _show_hot(limit: int, place: Path | None, as_json: bool) -> None:

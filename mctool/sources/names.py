@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from mctool.core.errors import UsageError
 from mctool.sources.extract.formats import missing_reader_of
 
 PRIVATE_NAMES = frozenset({".git", ".hg", ".svn", ".bzr", ".jj", ".mctool"})
@@ -51,74 +52,79 @@ _SUFFIXES = {
     **_table(BINARY, ".wasm .sqlite .sqlite3 .db .npy .npz .parquet .safetensors .gguf .onnx .iso .dmg"),
 }
 
-_CODE = frozenset(
-    [
-        ".bash",
-        ".c",
-        ".cc",
-        ".clj",
-        ".cpp",
-        ".cs",
-        ".css",
-        ".cu",
-        ".cxx",
-        ".dart",
-        ".el",
-        ".erl",
-        ".ex",
-        ".exs",
-        ".f90",
-        ".go",
-        ".groovy",
-        ".h",
-        ".hh",
-        ".hpp",
-        ".hs",
-        ".hxx",
-        ".java",
-        ".jl",
-        ".js",
-        ".jsx",
-        ".kt",
-        ".kts",
-        ".lua",
-        ".m",
-        ".mjs",
-        ".ml",
-        ".mm",
-        ".nim",
-        ".php",
-        ".pl",
-        ".pm",
-        ".proto",
-        ".ps1",
-        ".py",
-        ".pyi",
-        ".pyx",
-        ".r",
-        ".rb",
-        ".rs",
-        ".scala",
-        ".scss",
-        ".sh",
-        ".sql",
-        ".svelte",
-        ".swift",
-        ".tcl",
-        ".ts",
-        ".tsx",
-        ".v",
-        ".vb",
-        ".vue",
-        ".zig",
-        ".zsh",
-    ]
-)
+_CODE = {
+    "assembly": ".s .asm",
+    "c": ".c .h",
+    "clojure": ".clj .cljs",
+    "cpp": ".cc .cpp .cxx .h .hh .hpp .hxx .cu",
+    "csharp": ".cs",
+    "css": ".css .scss",
+    "dart": ".dart",
+    "elisp": ".el",
+    "elixir": ".ex .exs",
+    "erlang": ".erl",
+    "fortran": ".f90",
+    "go": ".go",
+    "groovy": ".groovy",
+    "haskell": ".hs",
+    "java": ".java",
+    "javascript": ".js .jsx .mjs .svelte .vue",
+    "julia": ".jl",
+    "kotlin": ".kt .kts",
+    "lua": ".lua",
+    "nim": ".nim",
+    "objc": ".h .m .mm",
+    "ocaml": ".ml",
+    "perl": ".pl .pm",
+    "php": ".php",
+    "powershell": ".ps1",
+    "proto": ".proto",
+    "python": ".ipynb .py .pyi .pyx",
+    "r": ".r",
+    "ruby": ".rb",
+    "rust": ".rs",
+    "scala": ".scala",
+    "shell": ".bash .sh .zsh",
+    "sql": ".sql",
+    "swift": ".swift",
+    "tcl": ".tcl",
+    "typescript": ".svelte .ts .tsx .vue",
+    "vb": ".vb",
+    "verilog": ".v",
+    "zig": ".zig",
+}
+_MARKUP = {
+    "html": ".htm .html .xhtml",
+    "json": ".json .jsonl",
+    "latex": ".tex",
+    "markdown": ".markdown .md",
+    "rst": ".rst",
+    "toml": ".toml",
+    "xml": ".xml",
+    "yaml": ".yaml .yml",
+}
+LANGUAGES = {name: frozenset(suffixes.split()) for name, suffixes in sorted({**_CODE, **_MARKUP}.items())}
+"""Programming and markup languages -> suffixes of their files."""
+
+_CODE_SUFFIXES = frozenset(" ".join(_CODE.values()).split()) - {".ipynb"}
 
 
 def is_code(path: str) -> bool:
     """Whether a file holds code in a programming language, going by its name."""
-    return PurePath(path).suffix.lower() in _CODE
+    return PurePath(path).suffix.lower() in _CODE_SUFFIXES
+
+
+def suffixes_of(languages: Iterable[str]) -> frozenset[str]:
+    """The suffixes of files in any of these languages.
+
+    Raises:
+        UsageError: A language is unknown.
+    """
+    languages = list(languages)
+    for name in languages:
+        if name not in LANGUAGES:
+            raise UsageError(f"--lang {name} is not known", f"the languages are {', '.join(LANGUAGES)}")
+    return frozenset().union(*(LANGUAGES[name] for name in languages))
 
 
 def directory_reason(name: str) -> str | None:
