@@ -26,6 +26,7 @@ from mctool.tree import Tree
 
 SECRET = "The captain hid the emerald compass under the third stair."
 FILLER = "The harbour master counted boats, wind and tide. " * 12
+PAGE = [FILLER[:90]] * 20
 COMPASS = "Where is the emerald compass?"
 
 ROWS = {
@@ -33,14 +34,14 @@ ROWS = {
     "a.rst": (f"Tales\n=====\n\n{SECRET}\n".encode(), None),
     "a.tex": (f"\\section{{Tales}}\n{SECRET}\n".encode(), None),
     "a.html": (make_html("The stair", SECRET), '§ "The stair"'),
-    "a.pdf": (make_pdf([[FILLER[:90]] * 20, [SECRET], [FILLER[:90]] * 20]), "p. 2"),
+    "a.pdf": (make_pdf([PAGE, [*PAGE, SECRET, *PAGE], PAGE]), "p. 2"),
     "a.epub": (make_epub([("One", f"<p>{FILLER}</p>"), ("The stair", f"<p>{SECRET}</p>")]), 'ch. "The stair"'),
-    "a.docx": (make_docx([FILLER, (1, "The stair"), SECRET]), '§ "The stair"'),
+    "a.docx": (make_docx([FILLER * 3, (1, "The stair"), FILLER, SECRET]), '§ "The stair"'),
     "a.pptx": (make_pptx([("Boats", FILLER, ""), ("Stair", SECRET, "")]), "slide 2"),
     "a.xlsx": (make_xlsx({"Boats": [[FILLER]], "Stair": [["where", SECRET]]}), 'sheet "Stair"'),
     "a.ipynb": (make_notebook([(FILLER, ""), ("print(stair)", SECRET)]), "cell 2"),
     "a.txt.gz": (gzip.compress(f"{SECRET}\n".encode()), None),
-    "a.zip": (make_zip({"in/b.pdf": make_pdf([[FILLER[:90]] * 20, [SECRET]])}), "p. 2"),
+    "a.zip": (make_zip({"in/b.pdf": make_pdf([PAGE, [*PAGE, SECRET, *PAGE]])}), "p. 2"),
     "a.tar.gz": (make_tar({"in/b.txt": f"{SECRET}\n".encode()}), None),
 }
 
@@ -187,6 +188,7 @@ def git(directory, *arguments):
 
 def test_a_commit_makes_only_the_changed_files_be_read(run_cli, project, monkeypatch):
     git(project, "init", "-b", "main")
+    (project / ".git" / "info" / "exclude").write_text(".mctool/\n")
     for number in range(12):
         (project / f"m{number}.py").write_text(f"def f{number}():\n    return {number}\n")
     git(project, "add", ".")
@@ -202,9 +204,12 @@ def test_a_commit_makes_only_the_changed_files_be_read(run_cli, project, monkeyp
     from mctool.app import read_ahead
 
     real = read_ahead.read_document
-    monkeypatch.setattr(
-        read_ahead, "read_document", lambda file, *rest: read.append(file.path.name) or real(file, *rest)
-    )
+
+    def note(file, *rest):
+        read.append(file.path.name)
+        return real(file, *rest)
+
+    monkeypatch.setattr(read_ahead, "read_document", note)
     documents = run_cli("ingest", ".", "--json").json["documents"]
     assert sorted(read) == ["m3.py", "new.py"]
     counted = [documents[name] for name in ("added", "updated", "unchanged", "retired")]

@@ -10,6 +10,9 @@ from mctool.core.places import Marks
 MAX_CHARS = 64_000_000
 """Most characters that are extracted from one file."""
 
+BEFORE_FIRST = "start"
+"""The place of what comes before the first mark, where there are any."""
+
 _LABEL_CHARS = 80
 _NOT_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
@@ -54,7 +57,8 @@ class TextBuilder:
 
     def result(self) -> Extracted:
         """All of it; code points that are no characters are replaced one by one, so that marks stay right."""
-        return Extracted(_NOT_CHARACTERS.sub("\ufffd", "".join(self._parts)), tuple(self._marks))
+        before = [(0, BEFORE_FIRST)] if self._marks and self._marks[0][0] else []
+        return Extracted(_NOT_CHARACTERS.sub("\ufffd", "".join(self._parts)), (*before, *self._marks))
 
 
 def quoted(name: str) -> str:
