@@ -28,8 +28,8 @@ for step in answer.focus.iterations:
     print(f"{step.expanded} expanded, {step.collapsed} collapsed, cost {step.cost}")
 print(answer.answer, [(citation.path, citation.start_line) for citation in answer.citations])
 
-# %% The same with a larger window, that is filled
-wide = reader.ask("Which script fails a CI job?", AskConfig(focus=FocusConfig(w_max=1024).filled()))
+# %% The same with a window that is filled to the brim
+wide = reader.ask("Which script fails a CI job?", AskConfig(focus=FocusConfig(w_max=384).filled()))
 print(f"{answer.usage.prompt_tokens} tokens read before, {wide.usage.prompt_tokens} now")
 
 # %% Done

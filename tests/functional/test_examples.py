@@ -26,7 +26,8 @@ def run_example(project, tmp_path):
     root = str(EXAMPLES.parent)
 
     def run(*command, code=0):
-        environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": root}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment |= {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": root}
         done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == code, done.stderr
         return done
@@ -54,8 +55,6 @@ def test_summarise_folder_gives_a_line_for_each_document(run_example, project):
 
 
 def test_the_hook_keeps_the_tree_current(run_example, project):
-    for variable in [name for name in os.environ if name.startswith("GIT_")]:
-        pytest.skip(f"{variable} is set")
     run_example("git", "init", "-q")
     hook = project / ".git" / "hooks" / "post-commit"
     hook.parent.mkdir(exist_ok=True)
