@@ -64,12 +64,11 @@ class PageText:
         self._has_space = False
         self._pre_depth = 0
         self._at_bullet = False
+        self._next_label: str | None = None
 
     def begin(self, label: str) -> None:
         """Mark a place that begins with what comes next."""
-        self._break(2)
-        self._flush()
-        self.builder.mark(label)
+        self._next_label = label
 
     def take(self, root: LexborNode, *, whole: bool, anchors: Mapping[str, str] | None = None) -> None:
         """Write all below an element, after an empty line.
@@ -84,10 +83,9 @@ class PageText:
             if node.is_text_node:
                 self._write(node.text_content or "")
             elif begins:
-                self._enter(node)
                 if anchors and node.id and node.id in anchors:
-                    self._flush()
-                    self.builder.mark(anchors[node.id])
+                    self.begin(anchors[node.id])
+                self._enter(node)
             else:
                 self._leave(node.tag or "")
 
@@ -145,7 +143,9 @@ class PageText:
             self.builder.add("\n" * self._breaks)
         elif self._has_space and not self._breaks and self.builder.n_chars:
             self.builder.add(" ")
-        self._breaks, self._has_space, self._at_bullet = 0, False, False
+        if self._next_label is not None:
+            self.builder.mark(self._next_label)
+        self._breaks, self._has_space, self._at_bullet, self._next_label = 0, False, False, None
 
 
 def _walk(root: LexborNode, whole: bool) -> Iterator[tuple[LexborNode, bool]]:

@@ -121,7 +121,7 @@ def test_code_points_that_are_no_characters_are_replaced_in_place():
     cells = {"cells": [{"source": "a\ud800b\0"}, {"source": "c"}]}
     read = extract("notebook", json.dumps(cells).encode())
     assert read.text == "a\ufffdb\ufffd\n\nc\n"
-    assert read.text[dict((label, start) for start, label in read.marks)["cell 2"]] == "c"
+    assert read.text[{label: start for start, label in read.marks}["cell 2"]] == "c"
 
 
 def test_text_is_bounded(monkeypatch):
