@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,7 @@ from mctool.focus import Plan, WorkingContext
 from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.focus.lexical_lens import shown_share
 from mctool.nets.model_store import resolve_model
+from mctool.sources.names import suffixes_of
 from mctool.tree import LexicalIndex, Tree
 
 if TYPE_CHECKING:
@@ -264,13 +265,18 @@ class _Asking:
         return lens
 
     def _searched(self) -> np.ndarray | None:
-        """Indices of the documents that ``--path`` allows and whose text is not archived; None for all."""
-        glob, hidden = self._config.path_glob, self._reader.archived
-        if glob is None and not len(hidden):
+        """Indices of the documents that ``--path`` and ``--lang`` allow and that are not archived; None for all."""
+        glob, suffixes, hidden = self._config.path_glob, suffixes_of(self._config.languages), self._reader.archived
+        if glob is None and not suffixes and not len(hidden):
             return None
-        allowed = [place for place, name in enumerate(self._names) if glob is None or matches(name, glob)]
+        allowed = [
+            place
+            for place, name in enumerate(self._names)
+            if (glob is None or matches(name, glob)) and (not suffixes or PurePath(name).suffix.lower() in suffixes)
+        ]
         if not allowed:
-            raise UsageError(f"--path {glob} matches no document", "`mctool inspect` lists them")
+            given = ([f"--path {glob}"] if glob else []) + [f"--lang {name}" for name in self._config.languages]
+            raise UsageError(f"{' '.join(given)} matches no document", "`mctool inspect` lists them")
         return np.setdiff1d(allowed, hidden)
 
     def _prompt_tokens(self) -> int:

@@ -28,6 +28,8 @@ def cached_tree(sources: list[str], model: str, device: str, report: Callable[[s
     tree.parent.mkdir(parents=True, exist_ok=True)
     config = IngestConfig(tuple(sources), tree=tree, model=model, device=device, confirmed=False)
     result = ingest(config, report=report)
+    if result.source_error is not None:
+        raise result.source_error
     if result.error is not None:
-        raise result.error
+        report(result.error.message)
     return tree

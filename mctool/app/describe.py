@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mctool.core.places import place_of
 from mctool.core.records import Citation, FocusEntry
 from mctool.engine.runs import RawRun
 from mctool.focus import WorkingContext
@@ -40,4 +41,10 @@ def describe_entries(tree: Tree, context: WorkingContext, scores: FloatArray) ->
 def describe_run(tree: Tree, run: RawRun, delta_nats: float | None = None) -> Citation:
     """A raw run as a citation; ``delta_nats`` is what it is worth to the answer, None when that was not measured."""
     span = tree.span(run.first_block, run.end_block)
-    return Citation(span.path, span.start_line, span.end_line, span.start_char, span.end_char, span.text, delta_nats)
+    marks = tree.marks(tree.documents[run.document])
+    place = None
+    if marks is not None:
+        place = place_of(marks, span.start_char, span.end_char) or f"text lines {span.start_line}-{span.end_line}"
+    return Citation(
+        span.path, span.start_line, span.end_line, span.start_char, span.end_char, span.text, delta_nats, place
+    )

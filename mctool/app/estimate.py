@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from mctool.app.ingest import IngestConfig, combined
 from mctool.app.ingest_cost import IngestCost, cost_by_experience, cost_by_history, cost_by_sample
+from mctool.app.read_ahead import read_contents
 from mctool.app.scan import RecordedPaths, SourceFile, compare, scan_sources
 from mctool.app.trees import place_for_tree
 from mctool.core.errors import MissingBackendError
 from mctool.core.records import Record, Skipped
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources import TextDocument, read_document
+from mctool.sources import Extractor, TextDocument
 from mctool.tree import Document, Layout, Tree
 
 _SAMPLE_FILES = 24
@@ -66,8 +67,8 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
     layout = Layout(place_for_tree(config.tree))
     paths = RecordedPaths(layout.root)
     scan = scan_sources(config.sources, config.options, paths)
-    if len(scan.failures) == len(config.sources):
-        raise combined(scan.failures)
+    if len(scan.failures) == len(config.sources) and (failure := combined(scan.failures)):
+        raise failure
     exists = layout.catalog.is_file()
     documents: list[Document] = []
     by_history = None
@@ -128,12 +129,13 @@ class _Sampled:
 def _sample(config: IngestConfig, files: list[SourceFile]) -> list[_Sampled]:
     """Files that are spread over all of them."""
     taken: list[_Sampled] = []
-    for found in files[:: max(1, len(files) // _SAMPLE_FILES)]:
-        content = read_document(found.file, config.options)
-        text = content.text if isinstance(content, TextDocument) else ""
-        taken.append(_Sampled(found.file.size, found.file.path.suffix, text))
-        if sum(sampled.n_bytes for sampled in taken) > _SAMPLE_BYTES:
-            break
+    with Extractor() as extractor:
+        for found in files[:: max(1, len(files) // _SAMPLE_FILES)]:
+            contents = read_contents(found, config.options, extractor)
+            text = "".join(content.text for _, content in contents if isinstance(content, TextDocument))
+            taken.append(_Sampled(found.file.size, found.file.path.suffix, text))
+            if sum(sampled.n_bytes for sampled in taken) > _SAMPLE_BYTES:
+                break
     return taken
 
 

@@ -33,15 +33,17 @@ from mctool.app.text_nets import Report, TextNets
 from mctool.app.trees import locate_tree, place_for_tree
 from mctool.core.blocks import TOP_LOD
 from mctool.core.config import DEFAULT_MODEL
-from mctool.core.errors import MissingBackendError, SourceError, UsageError
+from mctool.core.errors import MctoolError, MissingBackendError, SourceError, UsageError
 from mctool.core.records import DocumentCounts, IngestReport, IngestSeconds, Skipped
 from mctool.nets.model_store import resolve_model
-from mctool.sources import SourceOptions, TextDocument, read_stream
+from mctool.sources import Broken, Extractor, SourceOptions, TextDocument, file_of, is_archive, member_path, read_stream
 from mctool.tree import Document, Layout, Tree, check_lexical, rekey_tree
 from mctool.version import __version__
 
-Content = tuple[str, TextDocument | None]
-"""A recorded path, and what is there now: None when it is no text any more."""
+Content = tuple[str, TextDocument]
+"""A recorded path, and the text that is there now."""
+
+_FAILURES_TOLD = 5
 
 Taken = tuple[DocumentCounts, Intake | None]
 """What was done to the documents, and by whom; None when nothing had to be."""
@@ -87,10 +89,17 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What an ingest did, and which sources it could not ingest; the others were committed."""
+    """What an ingest did, and what it could not ingest; the rest was committed.
+
+    Attributes:
+        report: What it did.
+        error: Sources that could not be ingested, and broken files in the others; None when there are none.
+        source_error: Sources alone.
+    """
 
     report: IngestReport
-    error: SourceError | None
+    error: MctoolError | None
+    source_error: MctoolError | None
 
 
 def ingest(config: IngestConfig, progress: Progress | None = None, report: Report | None = None) -> IngestResult:
@@ -132,6 +141,10 @@ class _Run:
         self._paths = RecordedPaths(self._layout.root)
         if not config.confirmed:
             refuse_broad_sources(config.sources)
+        self._broken: list[MctoolError] = []
+        self._held: dict[str, set[str]] = {}
+        """File that was read -> the recorded paths of what it holds: its own, those of members, or none."""
+
         self._scan = scan_sources(config.sources, config.options, self._paths) if config.sources else Scan()
         if STDIN in config.sources and config.stdin_name in self._scan.files:
             raise UsageError(
@@ -165,10 +178,10 @@ class _Run:
         """Make a new tree, once there is a document that could be read."""
         comparison = self._compare([])
         with closing(self._contents(stream, comparison.to_read)) as contents:
-            first = next((item for item in contents if item[1] is not None), None)
+            first = next(contents, None)
             if first is None:
                 self._refuse_empty_directories([])
-                raise combined(self._scan.failures)
+                raise combined(self._scan.failures + self._broken) or SourceError("there is nothing to ingest")
             with Intake(self._layout, self._nets, self._key_nets, self._progress) as intake:
                 return self._take_in(intake, chain([first], contents), unchanged=0)
 
@@ -199,10 +212,10 @@ class _Run:
     def _take_in(self, intake: Intake, contents: Iterable[Content], unchanged: int) -> Taken:
         """Put in what could be read, take out what is no text any more, and commit if that changes anything."""
         for path, document in contents:
-            if document is not None:
-                intake.put(path, document)
-            elif path in intake.live:
-                intake.retire(intake.live[path])
+            intake.put(path, document)
+        for old in list(intake.live.values()):
+            if old.path not in self._held.get(file_of(old.path), {old.path}):
+                intake.retire(old)
         self._refuse_empty_directories([*intake.live.values(), *intake.gone])
         counts = DocumentCounts(
             intake.added, intake.updated, unchanged + intake.unchanged, len(intake.gone), self._scan.skipped
@@ -235,8 +248,9 @@ class _Run:
             return None
         start = time.perf_counter()
         try:
-            return read_stream(sys.stdin.buffer, self._config.options)
-        except SourceError as error:
+            with Extractor() as extractor:
+                return read_stream(sys.stdin.buffer, self._config.options, extractor, self._config.stdin_name)
+        except (SourceError, MissingBackendError) as error:
             self._scan.failures.append(error)
             self._scan.skipped.append(Skipped(STDIN, error.message))
             return None
@@ -244,21 +258,34 @@ class _Run:
             self._read_seconds += time.perf_counter() - start
 
     def _contents(self, stream: TextDocument | None, files: list[SourceFile]) -> Generator[Content, None, None]:
-        """Recorded paths with what is there now: text, or None where there is none any more."""
+        """Recorded paths with the text that is there now."""
         if stream is not None:
             yield self._config.stdin_name, stream
         with closing(read_ahead(files, self._config.options)) as contents:
-            for found, content, seconds in contents:
+            for found, parts, seconds in contents:
                 self._read_seconds += seconds
-                if isinstance(content, TextDocument):
-                    yield found.path, content
-                    continue
-                if found.file.named:
-                    refuse(self._scan, found.shown, content.reason, found.path)
-                else:
-                    self._scan.skipped.append(Skipped(found.shown, content.reason))
-                if not content.reason.startswith(UNREADABLE):
-                    yield found.path, None
+                held = self._held.setdefault(found.path, set())
+                for member, content in parts:
+                    path = member_path(found.path, member) if member else found.path
+                    if isinstance(content, TextDocument):
+                        held.add(path)
+                        yield path, content
+                        continue
+                    self._leave_out(found, member, content)
+                    if content.reason.startswith(UNREADABLE):
+                        del self._held[found.path]
+                if found.file.named and is_archive(found.path) and self._held.get(found.path) == set():
+                    refuse(self._scan, found.shown, "archive without text files", found.path)
+
+    def _leave_out(self, found: SourceFile, member: str, content: Skipped) -> None:
+        """Note why a file, or a member of an archive, is not ingested."""
+        if found.file.named and not member:
+            refuse(self._scan, found.shown, content.reason, found.path)
+            return
+        shown = member_path(found.shown, member) if member else found.shown
+        self._scan.skipped.append(Skipped(shown, content.reason))
+        if isinstance(content, Broken):
+            self._broken.append(SourceError(f"{shown} cannot be ingested: {content.reason}", "check the file"))
 
     def _refuse_empty_directories(self, documents: Iterable[Document]) -> None:
         """Note a failure for each directory that none of the documents comes from."""
@@ -301,12 +328,16 @@ class _Run:
                 peak_rss_mb=peak_rss_mb(),
                 keyed_blocks=keyed_blocks,
             )
-        return IngestResult(report, combined(self._scan.failures) if self._scan.failures else None)
+        return IngestResult(report, combined(self._scan.failures + self._broken), combined(self._scan.failures))
 
 
-def combined(failures: list[SourceError]) -> SourceError:
-    """One error for all sources that could not be ingested."""
-    if len(failures) == 1:
-        return failures[0]
-    messages = "; ".join(failure.message for failure in failures)
-    return SourceError(f"{len(failures)} sources could not be ingested: {messages}", "check the paths")
+def combined(failures: list[MctoolError]) -> MctoolError | None:
+    """One error for all sources and files that could not be ingested; None when there are none."""
+    if len(failures) < 2:
+        return failures[0] if failures else None
+    messages = [failure.message for failure in failures[:_FAILURES_TOLD]]
+    messages += [f"and {len(failures) - _FAILURES_TOLD:,} more"] if len(failures) > _FAILURES_TOLD else []
+    message = f"{len(failures):,} sources could not be ingested: {'; '.join(messages)}"
+    if all(isinstance(failure, MissingBackendError) for failure in failures):
+        return MissingBackendError(message)
+    return SourceError(message, "check the files; all that could not be ingested is listed with --json")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 
 from mctool.app.ask import matches
+from mctool.app.scan import RecordedPaths
 from mctool.core.blocks import BLOCK_TOKENS, TOP_LOD, block_range, parent
 from mctool.core.errors import UsageError
 from mctool.core.inspection import (
@@ -16,6 +19,8 @@ from mctool.core.inspection import (
     ColdDocument,
     ColdDocuments,
     DocumentList,
+    DocumentPlace,
+    DocumentText,
     HotSpan,
     HotSpans,
     NodeAccess,
@@ -77,6 +82,28 @@ def inspect_documents(tree: Tree, glob: str) -> DocumentList:
     if not found:
         raise UsageError(f"--doc {glob} matches none of {len(tree.documents)} documents", "try --doc '*'")
     return DocumentList(str(tree.path), found)
+
+
+def inspect_text(tree: Tree, path: str) -> DocumentText:
+    """The text of one document; characters and lines of citations count in it.
+
+    Args:
+        tree: The tree.
+        path: As the tree records it, or the path of its file.
+
+    Raises:
+        UsageError: There is no such document.
+        TreeDamagedError: The tree cannot be read.
+    """
+    recorded = RecordedPaths(tree.path).record(Path(os.path.abspath(path)))  # noqa: PTH100
+    for name in (path, recorded):
+        for document in tree.documents:
+            if document.path == name:
+                text = tree.text(document.first_block, document.end_block)
+                marks = tree.marks(document)
+                places = None if marks is None else [DocumentPlace(start, name) for start, name in marks]
+                return DocumentText(document.path, document.encoding, text, places)
+    raise UsageError(f"--text {path} is not a document of the tree", "`mctool inspect --doc '*'` lists them")
 
 
 def parse_node(text: str) -> tuple[int, int]:

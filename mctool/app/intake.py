@@ -95,7 +95,7 @@ class Intake:
         self.tokenize_seconds += time.perf_counter() - start
         if old is not None:
             self.writer.retire(old)
-        meta = DocumentMeta(path, document.sha256, document.size, document.mtime_ns, document.encoding)
+        meta = DocumentMeta(path, document.sha256, document.size, document.mtime_ns, document.encoding, document.marks)
         new = self.writer.add(meta, ids, char_starts, document.text)
         self.live[path] = new
         self.added += old is None

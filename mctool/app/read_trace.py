@@ -106,6 +106,7 @@ def _citation(stored: Any) -> Citation:
         end_char=_whole(stored, "end_char"),
         text=_text(stored, "text"),
         delta_nats=None if stored["delta_nats"] is None else _number(stored, "delta_nats"),
+        place=None if stored.get("place") is None else _text(stored, "place"),
     )
 
 

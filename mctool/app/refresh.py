@@ -9,7 +9,7 @@ from pathlib import Path
 from mctool.app.ingest import IngestConfig, ingest
 from mctool.app.trees import locate_tree
 from mctool.core.records import DocumentCounts
-from mctool.sources import SourceOptions
+from mctool.sources import SourceOptions, file_of
 from mctool.tree import Document, Tree
 
 _USUAL_MB = SourceOptions.max_file_mb
@@ -46,6 +46,6 @@ def refresh(tree: Path | None, model: str, device: str, report: Callable[[str], 
 def _size(document: Document, tree: Path) -> int:
     """The size of the file as it is now, or was."""
     try:
-        return os.stat(tree.parent / document.path).st_size  # noqa: PTH116
+        return os.stat(tree.parent / file_of(document.path)).st_size  # noqa: PTH116
     except OSError:
         return document.size

@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from mctool.app.key_nets import KeyNets
-from mctool.app.scan import RecordedPaths, is_stream
+from mctool.app.read_ahead import read_contents
+from mctool.app.scan import RecordedPaths, SourceFile, is_stream
 from mctool.app.text_nets import TextNets
 from mctool.nets.model_store import resolve_model
-from mctool.sources import FoundFile, SourceOptions, TextDocument, read_document
+from mctool.sources import Extractor, FoundFile, SourceOptions, TextDocument, file_of
 from mctool.sources.options import BYTES_PER_MB
 from mctool.tree import (
     Document,
@@ -80,10 +81,13 @@ class _RepairNets:
         if is_stream(document):
             return None
         options = SourceOptions(max_file_mb=(document.size + 1) / BYTES_PER_MB)
-        for place in self._paths.places(document.path):
-            found = read_document(FoundFile(Path(place), document.size, document.mtime_ns, named=True), options)
-            if isinstance(found, TextDocument) and found.sha256 == document.sha256:
-                return found.text
+        recorded = file_of(document.path)
+        with Extractor() as extractor:
+            for place in self._paths.places(recorded):
+                file = FoundFile(Path(place), document.size, document.mtime_ns, named=True)
+                for _, found in read_contents(SourceFile(file, recorded, recorded), options, extractor):
+                    if isinstance(found, TextDocument) and found.sha256 == document.sha256:
+                        return found.text
         return None
 
     def leaves(self, ids: IdArray, n_tokens: IntArray) -> GistArray:

@@ -6,13 +6,14 @@ Only names and file status are looked at here; nothing is read and nothing is wr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mctool.core.errors import SourceError, UsageError
+from mctool.core.errors import MctoolError, MissingBackendError, SourceError, UsageError
 from mctool.core.records import Skipped
-from mctool.sources import FoundFile, SourceOptions, find_files
+from mctool.sources import FoundFile, SourceOptions, file_of, find_files
+from mctool.sources.extract.formats import INSTALL_DOCS
 from mctool.tree import Document
 
 STDIN = "-"
@@ -87,7 +88,7 @@ class Scan:
     Attributes:
         files: By recorded path, in the order in which they are to be ingested.
         skipped: What is left out, and why.
-        failures: Sources that are missing or cannot be read.
+        failures: Sources that are missing or cannot be read, and files in them that are broken.
         directories: Sources that are directories.
         skipped_paths: Recorded path -> reason, for what is left out of the directories.
         filtered: Options leave files out without a report.
@@ -95,7 +96,7 @@ class Scan:
 
     files: dict[str, SourceFile] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
-    failures: list[SourceError] = field(default_factory=list)
+    failures: list[MctoolError] = field(default_factory=list)
     directories: list[SourceDirectory] = field(default_factory=list)
     skipped_paths: dict[str, str] = field(default_factory=dict)
     filtered: bool = False
@@ -142,17 +143,18 @@ def scan_documents(documents: Iterable[Document], paths: RecordedPaths) -> Scan:
     for document in documents:
         if is_stream(document):
             continue
-        path = Path(paths.places(document.path)[0])
+        recorded = file_of(document.path)
+        path = Path(paths.places(recorded)[0])
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            scan.skipped_paths[document.path] = "gone"
+            scan.skipped_paths[recorded] = "gone"
             continue
         except OSError as error:
-            scan.skipped_paths[document.path] = f"{UNREADABLE}: {error.strerror}"
+            scan.skipped_paths[recorded] = f"{UNREADABLE}: {error.strerror}"
             continue
         found = FoundFile(path, status.st_size, status.st_mtime_ns, named=True)
-        scan.files[document.path] = SourceFile(found, document.path, document.path)
+        scan.files[recorded] = SourceFile(found, recorded, recorded)
     return scan
 
 
@@ -174,8 +176,14 @@ def _leave_out(scan: Scan, skipped: Skipped, path: Path, paths: RecordedPaths) -
 def refuse(scan: Scan, source: str, reason: str, recorded: str) -> None:
     """Note that a file which the user named cannot be ingested."""
     scan.skipped.append(Skipped(source, reason))
-    scan.failures.append(SourceError(f"{source} cannot be ingested: {reason}", "name a text file"))
+    scan.failures.append(_refusal(source, reason))
     scan.skipped_paths[recorded] = reason
+
+
+def _refusal(source: str, reason: str) -> MctoolError:
+    if reason.endswith(INSTALL_DOCS):
+        return MissingBackendError(f"{source} cannot be ingested: {reason}")
+    return SourceError(f"{source} cannot be ingested: {reason}", "name a text file")
 
 
 @dataclass(frozen=True)
@@ -184,7 +192,7 @@ class Comparison:
 
     Attributes:
         to_read: Files that are new, or whose size or mtime is another than that of the document.
-        unchanged: Number of files that need not be read.
+        unchanged: Number of documents whose file need not be read.
         gone: Live documents below a given directory that the sources do not stand for any more.
     """
 
@@ -195,12 +203,19 @@ class Comparison:
 
 def compare(scan: Scan, documents: Iterable[Document], paths: RecordedPaths) -> Comparison:
     """Tell what has changed since the documents were ingested, going by names, sizes and times."""
-    live = {document.path: document for document in documents}
-    to_read = [found for path, found in scan.files.items() if not _is_same(found.file, live.get(path))]
+    documents = list(documents)
+    by_file: dict[str, list[Document]] = {}
+    for document in documents:
+        by_file.setdefault(file_of(document.path), []).append(document)
+    to_read = [found for path, found in scan.files.items() if not _is_same(found.file, by_file.get(path, ()))]
+    read_again = sum(len(by_file.get(found.path, ())) for found in to_read)
+    unchanged = sum(len(by_file.get(path, ())) for path in scan.files) - read_again
     gone = [
-        document for document in live.values() if document.path not in scan.files and _is_gone(scan, document, paths)
+        document
+        for document in documents
+        if file_of(document.path) not in scan.files and _is_gone(scan, document, paths)
     ]
-    return Comparison(to_read, len(scan.files) - len(to_read), gone)
+    return Comparison(to_read, unchanged, gone)
 
 
 def is_stream(document: Document) -> bool:
@@ -208,8 +223,10 @@ def is_stream(document: Document) -> bool:
     return document.mtime_ns == 0
 
 
-def _is_same(file: FoundFile, document: Document | None) -> bool:
-    return document is not None and (document.size, document.mtime_ns) == (file.size, file.mtime_ns)
+def _is_same(file: FoundFile, documents: Collection[Document]) -> bool:
+    """Whether all that the tree has of a file is of its size and time; an archive has several documents."""
+    same = ((document.size, document.mtime_ns) == (file.size, file.mtime_ns) for document in documents)
+    return bool(documents) and all(same)
 
 
 def _is_gone(scan: Scan, document: Document, paths: RecordedPaths) -> bool:
@@ -218,12 +235,13 @@ def _is_gone(scan: Scan, document: Document, paths: RecordedPaths) -> bool:
     It stays when its file, or a directory above it, cannot be read now, or when it is only --include or --exclude that
     leave it out.
     """
-    reason = _skip_reason(scan, document.path)
+    path = file_of(document.path)
+    reason = _skip_reason(scan, path)
     if reason is not None:
         return not reason.startswith(UNREADABLE) and not is_stream(document)
     if not any(directory.holds(document, paths) for directory in scan.directories):
         return False
-    return not (scan.filtered and os.path.lexists(paths.places(document.path)[0]))
+    return not (scan.filtered and os.path.lexists(paths.places(path)[0]))
 
 
 def _skip_reason(scan: Scan, path: str) -> str | None:

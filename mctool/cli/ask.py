@@ -70,6 +70,10 @@ def ask(
         str | None,
         typer.Option(metavar="GLOB", help="Search only documents whose path matches.", rich_help_panel=_FOCUS),
     ] = None,
+    lang: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Search only files in this language.", rich_help_panel=_FOCUS),
+    ] = None,
     positions: Annotated[
         str,
         typer.Option(help="Rotary positions of entries: squeeze, compact or absolute.", rich_help_panel=_FOCUS),
@@ -167,6 +171,7 @@ def ask(
             seed=seed,
             lens=lens,  # type: ignore[arg-type]
             path_glob=path,
+            languages=tuple(lang or ()),
             explain=explain,
         )
         output = AnswerOutput(stack, as_json=as_json, quiet=quiet, show_focus=show_focus, trace=trace)

@@ -35,6 +35,10 @@ def inspect(
         str | None, typer.Option(metavar="LOD:INDEX", help="Show one node: text, place, parent, children, counters.")
     ] = None,
     doc: Annotated[str | None, typer.Option(metavar="GLOB", help="List the documents whose path matches.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Print the text of one document, in which citations count."),
+    ] = None,
     trace: Annotated[
         str | None, typer.Option(metavar="FILE", help="Replay a trace of `mctool ask --trace`; - for standard input.")
     ] = None,
@@ -73,7 +77,9 @@ def inspect(
 
     With an option, show one document, one node, the most touched spans, the focus for a question, or a recorded trace.
     """
-    shown = {"--query": query, "--node": node, "--doc": doc, "--trace": trace, "--hot": hot, "--cold": cold}
+    shown = {
+        "--query": query, "--node": node, "--doc": doc, "--text": text, "--trace": trace, "--hot": hot, "--cold": cold,
+    }  # fmt: skip
     _require_one(shown)
     _require_one({"--html": html, "--svg": svg, "--serve": serve or None, "--json": as_json or None})
     if query == STDIN:
@@ -82,7 +88,7 @@ def inspect(
     source = FocusSource(query, config, trace, tree, model, quiet)
     if html is not None or serve:
         page = {"--serve" if serve else "--html": True}
-        _require_one(page | {"--node": node, "--doc": doc, "--hot": hot, "--cold": cold})
+        _require_one(page | {"--node": node, "--doc": doc, "--text": text, "--hot": hot, "--cold": cold})
         if html is not None:
             write_page(html, source)
         else:
@@ -99,6 +105,8 @@ def inspect(
         _show_node(node, tree, as_json)
     elif doc is not None:
         _show_documents(doc, tree, as_json)
+    elif text is not None:
+        _show_text(text, tree, as_json)
     elif hot is not None or cold is not None:
         _show_touched(hot, cold, tree, as_json)
     else:
@@ -133,6 +141,17 @@ def _show_documents(glob: str, place: Path | None, as_json: bool) -> None:
         print_json(found.to_json())
     else:
         _print(render_documents(found.documents))
+
+
+def _show_text(path: str, place: Path | None, as_json: bool) -> None:
+    from mctool.app.inspect import inspect_text
+
+    with _opened(place) as tree:
+        document = inspect_text(tree, path)
+    if as_json:
+        print_json(document.to_json())
+    else:
+        sys.stdout.write(document.text)
 
 
 def _show_touched(hot: int | None, cold: int | None, place: Path | None, as_json: bool) -> None:

@@ -82,6 +82,7 @@ class AskConfig:
         seed: Seed of sampling when ``temperature`` > 0.
         lens: Which lens scores the entries; the hybrid one is the lexical one where a tree has no lens keys.
         path_glob: Only documents whose path matches are searched; None for all.
+        languages: Only documents in one of these languages are searched; none for all.
         explain: Measure what each citation is worth to the answer.
     """
 
@@ -93,6 +94,7 @@ class AskConfig:
     seed: int = 0
     lens: LensName = "hybrid"
     path_glob: str | None = None
+    languages: tuple[str, ...] = ()
     explain: bool = False
 
     def __post_init__(self) -> None:

@@ -83,6 +83,24 @@ class DocumentList(Record):
 
 
 @dataclass(frozen=True)
+class DocumentPlace(Record):
+    """A place of a document whose text was extracted, and the character at which it begins."""
+
+    start_char: int
+    name: str
+
+
+@dataclass(frozen=True)
+class DocumentText(Record):
+    """The text of a document; ``places`` is None where it is that of the file."""
+
+    path: str
+    encoding: str
+    text: str
+    places: list[DocumentPlace] | None
+
+
+@dataclass(frozen=True)
 class NodeAccess(Record):
     """How often focus expanded, collapsed and cited one node."""
 

@@ -76,6 +76,8 @@ class Citation(Record):
 
     Lines count from 1, both inclusive. Characters are half-open code point offsets into the decoded document.
     ``delta_nats`` is the log-likelihood that the answer loses when the run is collapsed; None when not measured.
+    ``place`` says where in its file the run stands (``p. 12``, ``ch. "One"``, ``cell 4``), for documents whose text was
+    extracted: lines and characters count in that text then. None where they are those of the file itself.
     """
 
     path: str
@@ -85,6 +87,7 @@ class Citation(Record):
     end_char: int
     text: str
     delta_nats: float | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True)

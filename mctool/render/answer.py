@@ -17,7 +17,9 @@ MAX_LINES = 8
 
 
 def citation_place(citation: Citation) -> str:
-    """Where a citation stands, as ``path:start-end``: lines from 1, both inclusive; safe for a terminal."""
+    """Where a citation stands: ``book.pdf p. 12``, else ``path:start-end`` in lines from 1; safe for a terminal."""
+    if citation.place is not None:
+        return f"{safe_line(citation.path)} {safe_line(citation.place)}"
     return f"{safe_line(citation.path)}:{citation.start_line}-{citation.end_line}"
 
 

@@ -9,7 +9,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from mctool.sources.names import BINARY, EMPTY, PDF
+from mctool.sources.names import BINARY, EMPTY
 
 NOT_TEXT = "not text in any known encoding"
 
@@ -62,8 +62,6 @@ def decode(data: bytes) -> Decoded | str:
     Returns:
         The text, or the reason why the bytes are none: binary, empty (white space only), in no known encoding.
     """
-    if data.startswith(b"%PDF-"):
-        return PDF
     marked = [encoding for mark, encoding in _MARKS if data.startswith(mark)]
     if not marked and b"\0" in data[:_BINARY_PROBE_BYTES]:
         return BINARY

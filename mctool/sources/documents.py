@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mctool.core.places import Marks
 from mctool.core.records import Skipped
 
 
@@ -34,15 +35,21 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Broken(Skipped):
+    """A document or an archive that cannot be opened: damaged, encrypted, beyond bounds. It counts as a failure."""
+
+
+@dataclass(frozen=True)
 class TextDocument:
-    """The decoded text of one file or stream, with the line ends that it has.
+    """The text of one file, stream, or member of an archive, with the line ends that it has.
 
     Attributes:
         text: Without a byte order mark; holds at least one character that is not white space.
-        encoding: Name of the Python codec that decodes the bytes to ``text``.
+        encoding: Name of the Python codec that decodes the bytes to ``text``, or of the format it was extracted from.
         sha256: Hash of the bytes, 64 hexadecimal digits.
-        size: Bytes.
-        mtime_ns: Modification time of the file as it was read; 0 for a stream.
+        size: Bytes of the file; of the archive, for a member.
+        mtime_ns: Modification time of the file, or the archive, as it was read; 0 for a stream.
+        marks: Places of an extracted text; None where the lines of the text are those of the file.
     """
 
     text: str
@@ -50,3 +57,4 @@ class TextDocument:
     sha256: str
     size: int
     mtime_ns: int
+    marks: Marks | None = None

@@ -16,6 +16,7 @@ import numpy as np
 
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, TreeDamagedError, TreeNotFoundError, UsageError
+from mctool.core.places import Marks
 from mctool.core.timeline import Timeline
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
@@ -46,6 +47,10 @@ CREATE TABLE segments (
 """
 _ARCHIVED_SCHEMA = """CREATE TABLE IF NOT EXISTS archived (
     document INTEGER PRIMARY KEY, file TEXT NOT NULL, n_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)"""
+_PLACES_SCHEMA = """CREATE TABLE IF NOT EXISTS places (
+    document INTEGER PRIMARY KEY REFERENCES documents(id), marks TEXT NOT NULL)"""
+"""Like the one above no part of the first trees of this format: made when there is something to put in."""
+
 _DOCUMENT_COLUMNS = ", ".join(one.name for one in fields(Document))
 _N_DOCUMENT = len(fields(Document))
 _TYPES: dict[object, type] = {"int": int, "str": str, "float": float}
@@ -211,6 +216,23 @@ def _rows_digest(connection: sqlite3.Connection) -> str:
     return state.hexdigest()
 
 
+def read_marks(layout: Layout, document: int) -> Marks | None:
+    """The places of the document with an id; None when its text is that of its file.
+
+    Raises:
+        TreeNotFoundError: There is no tree.
+        TreeDamagedError: The catalog is missing or damaged.
+    """
+    with open_reader(layout) as connection:
+        if not _has_table(connection, "places"):
+            return None
+        row = connection.execute("SELECT marks FROM places WHERE document = ?", (document,)).fetchone()
+    try:
+        return None if row is None else tuple((int(start), str(label)) for start, label in json.loads(row[0]))
+    except (ValueError, TypeError) as error:
+        raise TreeDamagedError(f"{layout.catalog} holds places that make no sense: {error}", REINGEST) from error
+
+
 class CatalogWriter:
     """The write lock of a tree, from construction until ``commit`` or ``close``.
 
@@ -252,6 +274,9 @@ class CatalogWriter:
                 [(*astuple(document), ingest.id, None) for document in changes.added],
             )
             self._put_segments(changes.segments)
+            if changes.marks:
+                write(_PLACES_SCHEMA)
+                many("INSERT INTO places VALUES (?, ?)", [(i, json.dumps(m)) for i, m in changes.marks.items()])
             self._commit(generation)
         return generation
 
@@ -264,7 +289,10 @@ class CatalogWriter:
         generation = self.snapshot.generation + 1
         with sqlite_failures(self._layout.catalog):
             write, many = self._connection.execute, self._connection.executemany
-            many("DELETE FROM documents WHERE id = ?", [(document,) for document in rewrite.forgotten])
+            forgotten = [(document,) for document in rewrite.forgotten]
+            if _has_table(self._connection, "places"):
+                many("DELETE FROM places WHERE document = ?", forgotten)
+            many("DELETE FROM documents WHERE id = ?", forgotten)
             many("UPDATE documents SET first_block = ? WHERE id = ?", [(first, id_) for id_, first in rewrite.moved])
             many("DELETE FROM segments WHERE number = ?", [(number,) for number in rewrite.removed])
             self._put_segments(rewrite.segments)
@@ -355,13 +383,17 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[int, Fin
 
 
 def _read_archived(connection: sqlite3.Connection) -> dict[int, ArchivedText]:
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archived'").fetchone() is None:
+    if not _has_table(connection, "archived"):
         return {}
     return {row[0]: ArchivedText(*row) for row in connection.execute("SELECT * FROM archived")}
 
 
 def _is_initialised(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+    return _has_table(connection, "meta")
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def _require_catalog(layout: Layout) -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mctool.core.places import Marks
+
 FileChecksums = dict[str, tuple[int, str]]
 """Files of a segment: relative POSIX path -> (bytes, sha256)."""
 
 
 @dataclass(frozen=True)
 class DocumentMeta:
-    """What the source of a document says about it: its path, and the sha256, size and mtime of its raw bytes."""
+    """What the source of a document says about it: its path, and the sha256, size and mtime of its raw bytes.
+
+    ``encoding`` is the codec of its text, or the format that it was extracted from; then it has ``marks``.
+    """
 
     path: str
     sha256: str
     size: int
     mtime_ns: int
     encoding: str
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class Changes:
     touched: list[tuple[int, int, int]]
     """(document id, size, mtime_ns)"""
     segments: list[Segment]
+    marks: dict[int, Marks]
+    """Document id -> places, for added documents whose text was extracted."""
 
 
 @dataclass(frozen=True)

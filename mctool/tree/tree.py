@@ -15,9 +15,10 @@ import numpy as np
 
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS, TOP_LOD, blocks_per_node
 from mctool.core.errors import MismatchError, TreeDamagedError, UsageError
+from mctool.core.places import Marks
 from mctool.core.timeline import Timeline
 from mctool.tree.access import AccessCount, Node, read_access_counts, record_access
-from mctool.tree.catalog import Snapshot, create_catalog, read_snapshot
+from mctool.tree.catalog import Snapshot, create_catalog, read_marks, read_snapshot
 from mctool.tree.content import IdArray, IntArray
 from mctool.tree.failures import REINGEST
 from mctool.tree.fingerprint import Fingerprint
@@ -140,6 +141,14 @@ class Tree:
     def n_segments(self) -> int:
         """Segments that hold the tree."""
         return len(self._segments)
+
+    def marks(self, document: Document) -> Marks | None:
+        """The places of a document whose text was extracted; None where its text is that of the file.
+
+        Raises:
+            TreeDamagedError: The catalog cannot be read.
+        """
+        return read_marks(self.layout, document.id)
 
     def bytes_on_disk(self) -> int:
         """Bytes of all files of the tree, the lexical index included."""

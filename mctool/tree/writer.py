@@ -16,6 +16,7 @@ import numpy as np
 
 from mctool.core.blocks import SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, SourceError
+from mctool.core.places import Marks
 from mctool.core.records import DocumentCounts
 from mctool.core.timeline import Timeline
 from mctool.tree.catalog import CatalogWriter
@@ -103,6 +104,7 @@ class TreeWriter:
         self._clock = time.perf_counter()
         self._live = {document.path: document for document in self.documents}
         self._retired: list[Document] = []
+        self._marks: dict[int, Marks] = {}
         self._touched: dict[int, tuple[int, int, int]] = {}
         self._sealed: list[Segment] = []
         self._next_number = max((segment.number for segment in catalog.snapshot.segments), default=-1) + 1
@@ -132,7 +134,7 @@ class TreeWriter:
         """Append a document to the timeline. A live one with the same path must be retired first.
 
         Args:
-            meta: Path, hash, size, mtime and encoding of its source.
+            meta: Path, hash, size, mtime and encoding of its source, and places in it.
             ids: Token ids, shape [n], n >= 1, below the vocabulary size.
             char_starts: Code point of ``text`` at which each token begins, never decreasing, shape [n].
             text: The decoded document.
@@ -173,6 +175,8 @@ class TreeWriter:
         with self._timed_write():
             self._lexical.add(document, [text.decode() for text in blocks.texts])
         self._intact = True
+        if meta.marks is not None:
+            self._marks[document.id] = meta.marks
         self.added.append(document)
         self._live[document.path] = document
         return document
@@ -229,7 +233,7 @@ class TreeWriter:
         )
         retired = [document.id for document in self._retired]
         with self._timed_write():
-            changes = Changes(ingest, self.added, retired, list(self._touched.values()), segments)
+            changes = Changes(ingest, self.added, retired, list(self._touched.values()), segments, self._marks)
             self._lexical.prepare()
             generation = self._catalog.commit(changes)
             self._lexical.finish(generation)

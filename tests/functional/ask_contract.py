@@ -36,6 +36,7 @@ CITATION = {
     "end_char": WHOLE,
     "text": TEXT,
     "delta_nats": (float, type(None)),
+    "place": (str, type(None)),
 }
 CONTRACT = {
     "question": TEXT,

@@ -295,7 +295,7 @@ class TestBadSources:
 
     def test_a_directory_of_nothing_readable(self, run_cli, project):
         write(project / "art" / "a.png", "x")
-        write(project / "art" / "b.zip", "x")
+        write(project / "art" / "b.7z", "x")
         done = run_cli("ingest", "art")
         assert done.code == 6
         assert "art holds nothing to ingest: 2 skipped, the first: art/a.png (binary)" in done.err

@@ -25,10 +25,10 @@ def test_keeps_the_order_and_tells_why_there_is_no_text(tmp_path):
     read = list(read_ahead(files, SourceOptions()))
     assert [found for found, _, _ in read] == files
     assert all(seconds > 0 for _, _, seconds in read)
-    texts = [content.text for _, content, _ in read if isinstance(content, TextDocument)]
+    texts = [content.text for _, [(_, content)], _ in read if isinstance(content, TextDocument)]
     assert texts == [f"text {number}" for number in range(90) if number not in (7, 8)]
-    assert isinstance(read[7][1], Skipped)
-    assert read[8][1].reason == "empty"
+    assert isinstance(read[7][1][0][1], Skipped)
+    assert read[8][1][0][1].reason == "empty"
 
 
 def test_reads_only_so_many_bytes_ahead(tmp_path, monkeypatch):

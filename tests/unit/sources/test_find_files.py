@@ -76,10 +76,9 @@ def test_storage_of_version_control_and_of_mctool_is_left_out_silently(tmp_path)
     ("name", "reason"),
     [
         ("photo.PNG", "binary"),
-        ("book.pdf", "PDF needs a reader that this version does not have"),
-        ("book.epub", "EPUB needs a reader that this version does not have"),
-        ("letter.docx", "DOCX needs a reader that this version does not have"),
-        ("texts.tar.gz", "archive; unpack it and ingest the files"),
+        ("book.mobi", "MOBI needs a reader that this version does not have"),
+        ("letter.doc", "DOC needs a reader that this version does not have"),
+        ("texts.7z", "archive; unpack it and ingest the files"),
     ],
 )
 def test_formats_without_a_reader_are_skipped_even_when_named(tmp_path, name, reason):

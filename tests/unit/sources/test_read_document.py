@@ -9,10 +9,19 @@ import pytest
 
 from mctool.core.errors import SourceError
 from mctool.core.records import Skipped
-from mctool.sources import FoundFile, SourceOptions, TextDocument, find_files, read_document, read_stream
+from mctool.sources import Extractor, FoundFile, SourceOptions, TextDocument, find_files
 from mctool.sources import read as read_module
 
 DEFAULTS = SourceOptions()
+EXTRACTOR = Extractor()  # starts no process for plain text
+
+
+def read_document(file, options):
+    return read_module.read_document(file, options, EXTRACTOR)
+
+
+def read_stream(stream, options):
+    return read_module.read_stream(stream, options, EXTRACTOR)
 
 
 def found(path: Path, data: bytes, named: bool = False) -> FoundFile:
