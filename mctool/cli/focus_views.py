@@ -108,7 +108,7 @@ def serve_page(source: FocusSource, port: int) -> None:
         ResourceError: The port is taken.
     """
     from mctool.app.page_tokens import find_tokenizer
-    from mctool.app.serve import page_server
+    from mctool.app.page_server import page_server
 
     with _page(source) as (page, tree):
         if tree is None:

@@ -10,7 +10,7 @@ import pytest
 from headless import CHROMIUM, DRIVER, Browser
 
 from mctool.app.page import page_of_tree
-from mctool.app.serve import page_server
+from mctool.app.page_server import page_server
 from mctool.tree import Tree
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")

@@ -6,7 +6,7 @@ import pytest
 
 import mctool
 from mctool.app.page import page_of_tree
-from mctool.app.serve import LOOPBACK, page_server
+from mctool.app.page_server import LOOPBACK, page_server
 from mctool.core.errors import ResourceError
 
 TEXT = "".join(f"Night {night}: the lamp burned for {night} hours.\n" for night in range(80))
