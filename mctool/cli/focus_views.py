@@ -107,8 +107,8 @@ def serve_page(source: FocusSource, port: int) -> None:
         TreeNotFoundError: The tree of a trace is gone, or is not as long as it was.
         ResourceError: The port is taken.
     """
-    from mctool.app.page_tokens import find_tokenizer
     from mctool.app.page_server import page_server
+    from mctool.app.page_tokens import find_tokenizer
 
     with _page(source) as (page, tree):
         if tree is None:

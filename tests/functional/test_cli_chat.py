@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 import time
@@ -110,8 +111,14 @@ class Terminal:
         deadline = time.monotonic() + 60
         while text not in self.seen:
             assert time.monotonic() < deadline, self.seen
-            self.seen += os.read(self.outer, 65536).decode(errors="replace")
+            if select.select([self.outer], [], [], 1)[0]:
+                self.seen += os.read(self.outer, 65536).decode(errors="replace")
         self.seen = self.seen.partition(text)[2]
+
+    def wait_for_prompt(self):
+        """Until readline listens: it shows its prompt just before, and Ctrl-C in between waits for the next key."""
+        self.wait_for("> ")
+        time.sleep(0.5)
 
     def say(self, keys):
         os.write(self.outer, keys)
@@ -121,9 +128,9 @@ def test_on_a_terminal(tree, tmp_path):
     environment = os.environ | {"XDG_STATE_HOME": str(tmp_path / "state"), "TERM": "dumb"}
     terminal = Terminal(environment)
     terminal.wait_for("/help tells what else can be done")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.say(b"half a quest\x03")  # Ctrl-C gives the line up
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.say(b"/dance\n")
     terminal.wait_for("there is no command /dance")
     terminal.say(b"emerald compass\n")
