@@ -25,6 +25,8 @@ from typing import Any, Literal
 
 from forked import Child, Ended, Project, look, write_nets
 
+from mctool.tree.layout import ARCHIVE_FORMAT
+
 DOCUMENTS = {
     "letters.txt": "".join(f"Letter {n}: the keeper saw {n} ships near the pier.\n" for n in range(120)),
     "pier.py": "def count_boats(pier):\n    return len(pier.boats)\n" * 12,
@@ -169,7 +171,7 @@ def _loops_within(project: Project) -> None:
 
 def _newer_format(project: Project) -> None:
     with closing(sqlite3.connect(project.tree / "catalog.sqlite")) as connection, connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(ARCHIVE_FORMAT + 1),))
 
 
 def _other_row(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,8 +21,9 @@ def refuse_broad_sources(sources: Iterable[str]) -> None:
     """
     home = Path.home().resolve()
     for source in sources:
-        if source != STDIN and home.is_relative_to(Path(source).resolve()):
-            what = "your home directory" if Path(source).resolve() == home else "a directory that holds your home"
+        place = Path(os.path.realpath(source))  # unlike Path.resolve it takes a link to itself
+        if source != STDIN and home.is_relative_to(place):
+            what = "your home directory" if place == home else "a directory that holds your home"
             raise UsageError(
                 f"{source} is {what}", "name directories in it, or add --yes; --dry-run counts what would be read"
             )

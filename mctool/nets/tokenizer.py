@@ -101,6 +101,7 @@ class TextTokenizer:
                 ends.append(np.array([end for _, end in encoding.offsets], dtype=np.int64) + done)
                 done += len(piece)
         starts = np.maximum.accumulate(np.concatenate(ends)[:-1]) if done else np.zeros(0, np.int64)
+        starts = np.minimum(starts, done - 1)  # what is left of a split character at the very end
         return np.concatenate([np.zeros(0, np.uint32), *ids]), starts
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:

@@ -106,5 +106,5 @@ def test_a_value_that_the_command_refuses_is_traced_to_its_line(run_cli, files, 
     files[0].write_text("[ask]\nlens = 'psychic'\n")
     done = run_cli("ask", "Why?")
     assert done.code == 2
-    assert f"--lens psychic is not one of hybrid, lexical (set in {files[0]}, line 2)" in done.err
+    assert f"--lens psychic is not one of hybrid, learned, lexical (set in {files[0]}, line 2)" in done.err
     assert "set in" not in run_cli("ask", "Why?", "--lens", "odd").err

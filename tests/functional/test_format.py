@@ -12,6 +12,7 @@ from write_old_tree import COMPASS, KEY_ENCODER, MODEL, TEXTS, Builder
 
 from mctool.core.records import DocumentCounts
 from mctool.tree import FORMAT_VERSION, Tree, open_writer, verify_tree
+from mctool.tree.layout import ARCHIVE_FORMAT
 
 ARCHIVES = sorted((Path(__file__).parent.parent / "data").glob("tree-v*.tar.gz"))
 EXPECTED = {**TEXTS, **COMPASS}
@@ -79,10 +80,10 @@ def test_a_newer_format_is_refused(old, run_cli, command):
     (old / "docs").mkdir()
     (old / "docs" / "a.txt").write_text("text")
     with closing(sqlite3.connect(old / ".mctool" / "catalog.sqlite")) as connection, connection:
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT_VERSION + 1),))
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(ARCHIVE_FORMAT + 1),))
     done = run_cli(*command)
     assert done.code == 5
     assert done.err == (
-        f"mctool: {old / '.mctool'} has format {FORMAT_VERSION + 1}, this mctool reads up to format {FORMAT_VERSION}; "
+        f"mctool: {old / '.mctool'} has format {ARCHIVE_FORMAT + 1}, this mctool reads up to format {ARCHIVE_FORMAT}; "
         "upgrade with `pip install -U mctool`\n"
     )

@@ -209,7 +209,6 @@ def test_verify_tells_an_index_that_is_not_the_trees(tree):
     (damage,) = verify(tree).damage
     assert (damage.where, damage.start_block) == ("lexical", None)
     assert damage.what.startswith("lexical index: ")
-    assert "the next ingest makes it anew" in damage.what
 
 
 def test_verify_tells_other_damage_without_the_index(tree):
@@ -218,7 +217,8 @@ def test_verify_tells_other_damage_without_the_index(tree):
     shutil.rmtree(tree / "lexical")
     found = verify(tree)
     assert not found.ok
-    assert all("lod0" in damage.where for damage in found.damage)
+    assert all("lod0" in damage.where or damage.where == "lexical" for damage in found.damage)
+    assert any("lod0" in damage.where for damage in found.damage)
 
 
 def test_an_interrupted_first_ingest_leaves_nothing(project, model, monkeypatch):

@@ -15,6 +15,7 @@ from mctool.tree import DocumentMeta, Fingerprint, Tree, open_writer
 class HashedWords:
     width = 16
     fingerprint = "hashed"
+    scorer = None
 
     def document_keys(self, documents):
         keys = [np.rint(127 * self.query(text)) for texts in documents for text in texts]
@@ -63,8 +64,13 @@ def test_the_hybrid_lens_joins_words_and_keys(make_tree):
     assert lenses.choose("lexical", "boat", HITS).utility[start:].max() == 0
     only_a = lenses.choose("hybrid", "boat", HITS, np.array([0]))
     assert not only_a.utility[start:].any()
-    alone = lenses.keys_alone("boat")
-    assert (alone.name, alone.utility.argmax() >= start) == ("keys", True)
+    alone = lenses.choose("learned", "boat", [])
+    assert (alone.name, alone.utility.argmax() >= start) == ("learned", True)
+    np.testing.assert_array_equal(lenses.fixed_mix("boat", HITS).utility, lens.utility)
+    near, far = (lenses.evidence("boat", HITS, np.array([rank])) for rank in (2, 0))
+    assert (near.share, far.share) == (1, 0)
+    assert near.similarity == far.similarity > 0.8
+    assert lenses.evidence("boat", HITS, np.array([2]), np.array([0])).similarity < 0.5
     assert told == []
 
 
@@ -73,8 +79,9 @@ def test_without_an_encoder_nothing_is_said(make_tree):
     lenses = Lenses(make_tree(None), None, told.append)
     assert lenses.choose("hybrid", "boat", HITS).name == "lexical"
     assert not lenses.has_keys
+    assert lenses.evidence("boat", HITS, np.array([2])) is None
     with pytest.raises(ValueError, match="without lens keys"):
-        lenses.keys_alone("boat")
+        lenses.fixed_mix("boat", HITS)
     assert told == []
 
 

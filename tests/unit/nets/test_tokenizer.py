@@ -146,3 +146,9 @@ def test_what_is_no_tokenizer_is_refused(tmp_path, content):
 def test_missing_tokenizer_is_refused(tmp_path):
     with pytest.raises(MismatchError, match="not a tokenizer"):
         TextTokenizer.load(ModelFiles("none", tmp_path))
+
+
+def test_a_split_character_at_the_end_stays_within_the_text(tokenizer):
+    ids, starts = tokenizer.encode_with_offsets("Ђ")
+    assert len(ids) > 1
+    assert set(starts.tolist()) == {0}

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from rich.style import Style
 
 from mctool.core.records import FocusEntry, FocusIteration
 from mctool.render.lod_cells import Places
@@ -59,6 +60,8 @@ def test_looks_as_it_did(width, draw):
 
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_looks_as_it_did_in_colour(width):
+    for cached in (Style.parse, Style._add):  # styles keep the codes of the first terminal that they were drawn on
+        cached.cache_clear()
     console = Console(
         file=io.StringIO(), width=width, color_system="truecolor", force_terminal=True, no_color=False, highlight=False
     )
