@@ -23,16 +23,16 @@ class SupportRun:
     Attributes:
         details: Files that ``evaluate answers --details`` wrote; the answers of ``ask`` in them are used.
         adapter: Folder of the adapter that gave them; its card gets the rules.
-        refused: Share of the questions without an answer that is to be refused.
+        false_refusals: Largest share of the questions with an answer that may be refused.
     """
 
     details: tuple[Path, ...]
     adapter: Path
-    refused: float
+    false_refusals: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.refused < 1:
-            raise UsageError(f"--refused {self.refused} is not between 0 and 1")
+        if not 0 <= self.false_refusals < 1:
+            raise UsageError(f"--false-refusals {self.false_refusals} is not in [0, 1)")
 
 
 def train_support(run: SupportRun) -> dict[str, FittedRule]:
@@ -48,7 +48,7 @@ def train_support(run: SupportRun) -> dict[str, FittedRule]:
     card = read_adapter(run.adapter).card
     found = _judgements(run.details)
     rules = {
-        name: fit_support([one for kind in kinds for one in found.get(kind, [])], run.refused)
+        name: fit_support([one for kind in kinds for one in found.get(kind, [])], run.false_refusals)
         for name, kinds in READINGS.items()
         if any(found.get(kind) for kind in kinds)
     }

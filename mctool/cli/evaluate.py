@@ -61,7 +61,9 @@ def answers(
     split: SplitOption = "all",
     system: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Only systems whose name contains this; may be repeated."),
+        typer.Option(
+            metavar="TEXT", help="Only the system of this name, or those whose names contain it; may be repeated."
+        ),
     ] = None,
     tree_tokens: TreeTokensOption = 140_000,
     per_tree: PerTreeOption = 60,

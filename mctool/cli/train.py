@@ -148,7 +148,9 @@ def support(
     adapter: Annotated[
         Path, typer.Option("--adapter", metavar="DIR", help="Folder of the adapter whose card gets the rules.")
     ],
-    refused: Annotated[float, typer.Option(help="Share of the unanswerable questions that is to be refused.")] = 0.85,
+    false_refusals: Annotated[
+        float, typer.Option(help="Largest share of the answerable questions that may be refused.")
+    ] = 0.08,
     as_json: JsonOption = False,
     _debug: DebugOption = False,
 ) -> None:
@@ -159,7 +161,7 @@ def support(
     """
     from mctool.app.train_support import SupportRun, train_support
 
-    rules = train_support(SupportRun(tuple(details), adapter, refused))
+    rules = train_support(SupportRun(tuple(details), adapter, false_refusals))
     if as_json:
         print_json({name: asdict(fitted) for name, fitted in rules.items()})
         return

@@ -40,7 +40,7 @@ class FocusConfig:
     tau_collapse: float = 0.1
     cooldown: int = 2
     focus_tokens: int = 1024
-    narrow_tokens: int = 128
+    narrow_tokens: int = 160
     narrow_share: float = 0.5
     narrow: bool = True
 

@@ -1,7 +1,7 @@
 """Learning when to refuse: from answers that were measured, whether a window holds an answer.
 
 Logistic regression over what the reader and the lens tell, questions with and without an answer weighed alike; then the
-bias is set so that a wanted share of the questions without an answer is refused.
+bias is set so that no more than a given share of the questions with an answer is refused.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class FittedRule:
     false_refused: float
 
 
-def fit_support(judgements: Sequence[Judgement], refused: float) -> FittedRule:
+def fit_support(judgements: Sequence[Judgement], false_refusals: float) -> FittedRule:
     """Learn a rule.
 
     Args:
         judgements: Of one kind of reading.
-        refused: Share of the questions without an answer that is to be refused.
+        false_refusals: Largest share of the questions with an answer that may be refused.
 
     Raises:
         UsageError: There are too few questions of either kind.
@@ -62,8 +62,8 @@ def fit_support(judgements: Sequence[Judgement], refused: float) -> FittedRule:
     )
     weights = _regress(seen, answerable)
     odds = seen @ weights
-    without = odds[~answerable].sort().values
-    bias = -float(without[math.ceil(refused * len(without)) - 1]) - 1e-6
+    held = odds[answerable].sort().values
+    bias = -float(held[math.floor(false_refusals * len(held))]) + 1e-3  # more than what rounding takes
     return FittedRule(
         SupportRule(*(round(float(weight), 4) for weight in weights), bias=round(bias, 4)),
         refused=float((odds[~answerable] + bias < 0).double().mean()),

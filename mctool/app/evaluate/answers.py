@@ -197,7 +197,8 @@ class _Run:
             known = [_Entrant(name, name, adapter=True) for name in SYSTEMS]
             known += [entrant for entrant in plain if entrant.system in ALSO_PLAIN]
         parts = self._config.systems
-        wanted = [one for one in known if not parts or any(part.lower() in one.name for part in parts)]
+        called = {one.name for one in known}
+        wanted = [one for one in known if not parts or any(_means(part.lower(), one.name, called) for part in parts)]
         if not wanted:
             names = "; ".join(entrant.name for entrant in known)
             raise UsageError(f"--system {', '.join(parts)} fits no system", f"there are: {names}")
@@ -268,3 +269,8 @@ class _Run:
                 self._done += 1
                 self._listener.progress(self._done, self._known)
                 yield detail
+
+
+def _means(part: str, name: str, names: set[str]) -> bool:
+    """Whether a part of a name stands for a system; a whole name stands for that system alone."""
+    return part == name if part in names else part in name

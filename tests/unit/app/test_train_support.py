@@ -28,7 +28,7 @@ def write(path, n=60, **changes):
 
 def test_the_card_gets_a_rule_for_each_kind_of_prose(tmp_path, adapter):
     assert read_adapter(adapter).card.support == {}
-    rules = train_support(SupportRun((write(tmp_path / "details.jsonl"),), adapter, 0.9))
+    rules = train_support(SupportRun((write(tmp_path / "details.jsonl"),), adapter, 0.0))
     assert set(rules) == {"prose"}
     assert rules["prose"].false_refused == 0
     card = read_adapter(adapter).card
@@ -41,7 +41,7 @@ def test_the_card_gets_a_rule_for_each_kind_of_prose(tmp_path, adapter):
 @pytest.mark.parametrize("changes", [{"system": "oracle"}, {"kind": "adversarial"}, {"share": None}])
 def test_what_tells_nothing_is_left_out(tmp_path, adapter, changes):
     with pytest.raises(UsageError, match="no answers of ask"):
-        train_support(SupportRun((write(tmp_path / "details.jsonl", **changes),), adapter, 0.9))
+        train_support(SupportRun((write(tmp_path / "details.jsonl", **changes),), adapter, 0.0))
 
 
 def test_files_that_hold_something_else_are_refused(tmp_path, adapter):
@@ -49,6 +49,6 @@ def test_files_that_hold_something_else_are_refused(tmp_path, adapter):
     other.write_text('{"id": "a"}\n')
     for path in (other, tmp_path / "missing.jsonl"):
         with pytest.raises(SourceError):
-            train_support(SupportRun((path,), adapter, 0.9))
-    with pytest.raises(UsageError, match="--refused"):
+            train_support(SupportRun((path,), adapter, 0.0))
+    with pytest.raises(UsageError, match="--false-refusals"):
         SupportRun((other,), adapter, 1.0)
