@@ -126,10 +126,10 @@ class Steps:
 
     def install(self) -> None:
         """Wrap them all."""
-        from mctool.tree import access, catalog, keys, lexical, repair, segments, tree, writer
+        from mctool.tree import access, catalog_writer, keys, lexical, repair, segments, tree, writer
 
         for owner, name in (
-            (catalog.CatalogWriter, "commit"), (catalog.CatalogWriter, "replace_segments"),
+            (catalog_writer.CatalogWriter, "commit"), (catalog_writer.CatalogWriter, "replace_segments"),
             (lexical.LexicalWriter, "prepare"), (lexical.LexicalWriter, "finish"),
             (lexical.LexicalWriter, "_remake"), (writer.TreeWriter, "_clean_up"), (tree, "create_catalog"),
             (segments, "write_group"), (segments, "move_into_place"), (keys, "move_into_place"),

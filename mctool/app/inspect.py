@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mctool.app.ask import matches
 from mctool.app.scan import RecordedPaths
 from mctool.core.blocks import BLOCK_TOKENS, TOP_LOD, block_range, parent
 from mctool.core.errors import UsageError
@@ -31,6 +30,7 @@ from mctool.core.inspection import (
     TreeReport,
 )
 from mctool.render.lod_cells import Places
+from mctool.sources.names import matches
 from mctool.tree import CODEC, AccessCount, Document, Tree
 
 NODE_TEXT_BLOCKS = 32

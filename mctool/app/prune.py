@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mctool.app.ask import matches
 from mctool.app.curate import nets_of
 from mctool.app.intake import Progress
 from mctool.app.text_nets import Report
@@ -23,6 +22,7 @@ from mctool.core.blocks import block_range
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
 from mctool.core.records import Record
+from mctool.sources.names import matches
 from mctool.tree import Tree, archive_documents
 from mctool.tree.layout import LOD0, TEXT
 

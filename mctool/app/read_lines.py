@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mctool.app.ask import matches
 from mctool.core.errors import UsageError
 from mctool.core.records import Record
+from mctool.sources.names import matches
 from mctool.tree import Document, Tree
 
 MOST_LINES = 400

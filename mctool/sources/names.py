@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -150,3 +151,8 @@ def file_reason(name: str, named: bool) -> str | None:
     if name.endswith((".min.js", ".min.css")):
         return MINIFIED
     return _SYSTEM_FILES.get(name) or _LOCK_FILES.get(name)
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether a document's path, or its end, matches a glob; ``*`` crosses directories."""
+    return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")

@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from mctool.core.timeline import Timeline
 from mctool.tree.failures import REINGEST, is_read_only, sqlite_failures, write_failures
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.layout import ARCHIVE_FORMAT, FORMAT_VERSION, Layout
-from mctool.tree.rows import ArchivedText, Changes, Document, Ingest, Rewrite, Segment, StoredDocument
+from mctool.tree.rows import ArchivedText, Document, Ingest, Segment, StoredDocument
 
 READER_WAIT_S = 10.0
 """How long a reader waits while SQLite recovers or checkpoints; writers never block readers for longer than that."""
@@ -45,14 +45,8 @@ CREATE TABLE segments (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, n_blocks INTEGER NOT NULL,
     revision INTEGER NOT NULL, files TEXT NOT NULL);
 """
-_ARCHIVED_SCHEMA = """CREATE TABLE IF NOT EXISTS archived (
-    document INTEGER PRIMARY KEY, file TEXT NOT NULL, n_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)"""
-_PLACES_SCHEMA = """CREATE TABLE IF NOT EXISTS places (
-    document INTEGER PRIMARY KEY REFERENCES documents(id), marks TEXT NOT NULL)"""
-"""Like the one above no part of the first trees of this format: made when there is something to put in."""
-
 _DOCUMENT_COLUMNS = ", ".join(one.name for one in fields(Document))
-_N_DOCUMENT = len(fields(Document))
+N_DOCUMENT = len(fields(Document))
 _TYPES: dict[object, type] = {"int": int, "str": str, "float": float}
 _DOCUMENT_TYPES = tuple(_TYPES.get(one.type) for one in fields(Document))
 _SEGMENT_NAME = re.compile(r"\d{6,10}-[0-9a-f]{12}(r\d+)?")
@@ -114,7 +108,7 @@ def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
         raise _catalog_missing(layout)
     with write_failures(layout.root):
         layout.segments.mkdir(parents=True, exist_ok=True)
-    with sqlite_failures(layout.catalog), closing(_connect_writer(layout)) as connection:
+    with sqlite_failures(layout.catalog), closing(connect_writer(layout)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if _is_initialised(connection):
             raise UsageError(f"{layout.root} is already a tree", "ingest into it, or name another place with --tree")
@@ -122,7 +116,7 @@ def create_catalog(layout: Layout, fingerprint: Fingerprint) -> None:
             connection.execute(statement)
         meta = {"format": str(FORMAT_VERSION), "generation": "0", "fingerprint": json.dumps(fingerprint.to_json())}
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        _note_digest(connection, 0)
+        note_digest(connection, 0)
         connection.execute("COMMIT")
 
 
@@ -146,7 +140,7 @@ def open_reader(layout: Layout) -> Iterator[sqlite3.Connection]:
         TreeNotFoundError: There is no tree.
         TreeDamagedError: The catalog is missing or damaged.
     """
-    _require_catalog(layout)
+    require_catalog(layout)
     with sqlite_failures(layout.catalog):
         try:
             connection = _connect_reader(layout, "mode=ro")
@@ -184,7 +178,7 @@ def snapshot_of(connection: sqlite3.Connection, layout: Layout) -> Snapshot:
 def read_stored_documents(connection: sqlite3.Connection) -> list[StoredDocument]:
     """All documents, live and retired, by first block."""
     rows = connection.execute(f"SELECT {_DOCUMENT_COLUMNS}, added_by, retired_by FROM documents ORDER BY first_block")
-    return [StoredDocument(_document(row[:_N_DOCUMENT]), *row[_N_DOCUMENT:]) for row in rows]
+    return [StoredDocument(_document(row[:N_DOCUMENT]), *row[N_DOCUMENT:]) for row in rows]
 
 
 def digest_fits(connection: sqlite3.Connection) -> bool:
@@ -199,7 +193,8 @@ def digest_fits(connection: sqlite3.Connection) -> bool:
     return bool(noted[0] == f"{generation} {_rows_digest(connection)}")
 
 
-def _note_digest(connection: sqlite3.Connection, generation: int) -> None:
+def note_digest(connection: sqlite3.Connection, generation: int) -> None:
+    """Keep a digest of all rows as of a generation, within the transaction that makes it."""
     noted = f"{generation} {_rows_digest(connection)}"
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (noted,))
 
@@ -224,7 +219,7 @@ def read_marks(layout: Layout, document: int) -> Marks | None:
         TreeDamagedError: The catalog is missing or damaged.
     """
     with open_reader(layout) as connection:
-        if not _has_table(connection, "places"):
+        if not has_table(connection, "places"):
             return None
         row = connection.execute("SELECT marks FROM places WHERE document = ?", (document,)).fetchone()
     try:
@@ -233,112 +228,8 @@ def read_marks(layout: Layout, document: int) -> Marks | None:
         raise TreeDamagedError(f"{layout.catalog} holds places that make no sense: {error}", REINGEST) from error
 
 
-class CatalogWriter:
-    """The write lock of a tree, from construction until ``commit`` or ``close``.
-
-    Raises:
-        TreeNotFoundError: There is no tree.
-        TreeBusyError: Another process holds the lock.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        _require_catalog(layout)
-        with sqlite_failures(layout.catalog):
-            self._connection = _connect_writer(layout)
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self.snapshot = snapshot_of(self._connection, layout)
-                self.next_document = self._next_id("documents")
-                self.next_ingest = self._next_id("ingests")
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def commit(self, changes: Changes) -> int:
-        """Write all changes and make them durable, as one transaction.
-
-        Returns:
-            The new generation.
-        """
-        generation = self.snapshot.generation + 1
-        with sqlite_failures(self._layout.catalog):
-            write, ingest = self._connection.execute, changes.ingest
-            many = self._connection.executemany
-            row = {**vars(ingest), "sources": json.dumps(ingest.sources)}
-            write(f"INSERT INTO ingests VALUES ({_marks(len(row))})", tuple(row.values()))
-            many("UPDATE documents SET retired_by = ? WHERE id = ?", [(ingest.id, old) for old in changes.retired])
-            many("UPDATE documents SET size = ?, mtime_ns = ? WHERE id = ?", [(s, m, i) for i, s, m in changes.touched])
-            many(
-                f"INSERT INTO documents VALUES ({_marks(_N_DOCUMENT + 2)})",
-                [(*astuple(document), ingest.id, None) for document in changes.added],
-            )
-            self._put_segments(changes.segments)
-            if changes.marks:
-                write(_PLACES_SCHEMA)
-                many("INSERT INTO places VALUES (?, ?)", [(i, json.dumps(m)) for i, m in changes.marks.items()])
-            self._commit(generation)
-        return generation
-
-    def commit_rewrite(self, rewrite: Rewrite) -> int:
-        """Make a rewrite of segments visible and durable, as one transaction.
-
-        Returns:
-            The new generation.
-        """
-        generation = self.snapshot.generation + 1
-        with sqlite_failures(self._layout.catalog):
-            write, many = self._connection.execute, self._connection.executemany
-            forgotten = [(document,) for document in rewrite.forgotten]
-            if _has_table(self._connection, "places"):
-                many("DELETE FROM places WHERE document = ?", forgotten)
-            many("DELETE FROM documents WHERE id = ?", forgotten)
-            many("UPDATE documents SET first_block = ? WHERE id = ?", [(first, id_) for id_, first in rewrite.moved])
-            many("DELETE FROM segments WHERE number = ?", [(number,) for number in rewrite.removed])
-            self._put_segments(rewrite.segments)
-            if rewrite.archived or self.snapshot.archived:
-                version = ARCHIVE_FORMAT if rewrite.archived else FORMAT_VERSION
-                write(_ARCHIVED_SCHEMA)
-                write("DELETE FROM archived")
-                many("INSERT INTO archived VALUES (?, ?, ?, ?)", [astuple(entry) for entry in rewrite.archived])
-                write("UPDATE meta SET value = ? WHERE key = 'format'", (str(version),))
-            self._commit(generation)
-        return generation
-
-    def replace_segments(self, segments: list[Segment]) -> None:
-        """Let the catalog name other directories for known segments with the same content, as one transaction."""
-        with sqlite_failures(self._layout.catalog):
-            self._put_segments(segments)
-            self._commit(self.snapshot.generation + 1)
-
-    def stored_documents(self) -> list[StoredDocument]:
-        """All documents, live and retired, by first block."""
-        with sqlite_failures(self._layout.catalog):
-            return read_stored_documents(self._connection)
-
-    def _commit(self, generation: int) -> None:
-        """End the transaction as a new generation, with a digest of all rows."""
-        self._connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
-        _note_digest(self._connection, generation)
-        self._connection.execute("COMMIT")
-
-    def close(self) -> None:
-        """Release the lock; what was not committed is rolled back."""
-        with sqlite_failures(self._layout.catalog):
-            self._connection.close()
-
-    def _put_segments(self, segments: list[Segment]) -> None:
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)",
-            [(s.number, s.name, s.n_blocks, s.revision, json.dumps(s.files)) for s in segments],
-        )
-
-    def _next_id(self, table: str) -> int:
-        (last,) = self._connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()
-        return int(last) + 1
-
-
-def _connect_writer(layout: Layout) -> sqlite3.Connection:
+def connect_writer(layout: Layout) -> sqlite3.Connection:
+    """A connection that may write, every commit of which is synced."""
     connection = sqlite3.connect(layout.catalog, timeout=WRITER_WAIT_S, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -383,20 +274,22 @@ def _read_meta(connection: sqlite3.Connection, layout: Layout) -> tuple[int, Fin
 
 
 def _read_archived(connection: sqlite3.Connection) -> dict[int, ArchivedText]:
-    if not _has_table(connection, "archived"):
+    if not has_table(connection, "archived"):
         return {}
     return {row[0]: ArchivedText(*row) for row in connection.execute("SELECT * FROM archived")}
 
 
 def _is_initialised(connection: sqlite3.Connection) -> bool:
-    return _has_table(connection, "meta")
+    return has_table(connection, "meta")
 
 
-def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether there is a table of a name."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
-def _require_catalog(layout: Layout) -> None:
+def require_catalog(layout: Layout) -> None:
+    """Raise unless there is a catalog: TreeNotFoundError, or TreeDamagedError beside segments."""
     if layout.catalog.is_file():
         return
     if _has_segments(layout):
@@ -448,7 +341,3 @@ def _require_types(kind: type[Document | Ingest], values: Sequence[Any]) -> None
     for one, value in zip(fields(kind), values, strict=True):
         if type(value) is not _TYPES.get(one.type, type(value)):
             raise ValueError(f"{one.name} of {kind.__name__.lower()} {values[0]} is {value!r}")
-
-
-def _marks(n: int) -> str:
-    return ", ".join("?" * n)

@@ -24,7 +24,7 @@ from mctool.core.blocks import SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, UsageError
 from mctool.core.timeline import Timeline
 from mctool.tree import layout as names
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog_writer import CatalogWriter
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures, write_failures
 from mctool.tree.layout import Layout

@@ -27,7 +27,8 @@ import tantivy
 from mctool.core.errors import ResourceError, TreeDamagedError
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
-from mctool.tree.catalog import CatalogWriter, Snapshot
+from mctool.tree.catalog import Snapshot
+from mctool.tree.catalog_writer import CatalogWriter
 from mctool.tree.failures import write_failures
 from mctool.tree.layout import Layout
 from mctool.tree.lexical_files import META, file_fault, index_bytes, meta_crc

@@ -19,7 +19,7 @@ import numpy as np
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS, TOP_LOD, nodes_in_segment
 from mctool.core.errors import SourceError, TreeDamagedError
 from mctool.tree import layout as names
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog_writer import CatalogWriter
 from mctool.tree.content import IdArray, IntArray, SegmentBuffer, SegmentContent, cut_blocks
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray, GistBuilder, build_leaves, build_parents

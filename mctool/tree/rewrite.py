@@ -21,7 +21,7 @@ from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError
 from mctool.tree.access import move_access
 from mctool.tree.archive import read_archive, remove_archive_leftovers, without_text, write_archive
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog_writer import CatalogWriter
 from mctool.tree.compact import plan_compaction, units_of
 from mctool.tree.content import Blocks, IdArray, IntArray, SegmentBuffer
 from mctool.tree.fingerprint import Fingerprint

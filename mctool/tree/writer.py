@@ -19,7 +19,7 @@ from mctool.core.errors import MismatchError, SourceError
 from mctool.core.places import Marks
 from mctool.core.records import DocumentCounts
 from mctool.core.timeline import Timeline
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog_writer import CatalogWriter
 from mctool.tree.content import IdArray, IntArray, SegmentBuffer, SegmentContent, cut_blocks
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray, GistBuilder, build_leaves, build_parents

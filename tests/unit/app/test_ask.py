@@ -150,7 +150,7 @@ SPOKEN = "".join(f" the {word}, well," for word in ("feather", "feather", "garde
 
 
 def test_focus_follows_the_answer_and_the_report_tells_where_it_went(reader, monkeypatch):
-    tokenizer = reader._nets.tokenizer
+    tokenizer = reader.text_nets.tokenizer
     assert len(tokenizer.encode(SPOKEN)) > 40
     windows = says(monkeypatch, tokenizer, SPOKEN)
     config = AskConfig(FocusConfig(narrow_tokens=300, narrow_share=0.1), max_new_tokens=90)
@@ -175,7 +175,7 @@ def test_focus_follows_the_answer_and_the_report_tells_where_it_went(reader, mon
 
 
 def test_a_window_is_not_read_again_when_focus_stays(reader, monkeypatch):
-    windows = says(monkeypatch, reader._nets.tokenizer, " the dagger lies, I say, where it lies;" * 3)
+    windows = says(monkeypatch, reader.text_nets.tokenizer, " the dagger lies, I say, where it lies;" * 3)
     report = reader.ask("dagger", AskConfig(max_new_tokens=90))
     assert report.usage.completion_tokens > 32
     assert len(windows) == 1
@@ -242,7 +242,7 @@ def test_records_cannot_be_changed(reader):
 
 def test_asking_goes_on_while_another_process_ingests(tree, reader, model):
     from mctool.tree import Layout
-    from mctool.tree.catalog import CatalogWriter
+    from mctool.tree.catalog_writer import CatalogWriter
 
     (tree.parent / "list.txt").write_text("changed")
     writer = CatalogWriter(Layout(tree))

@@ -8,7 +8,7 @@ import pytest
 
 from mctool.core.errors import ResourceError, UsageError
 from mctool.tree import Tree, archive_documents, check_lexical, rekey_tree, verify_tree
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog_writer import CatalogWriter
 
 TEXTS = {"a": "the harbour\n" * 9, "b": "Grüße 東京\n" * 5, "c": "boats"}
 

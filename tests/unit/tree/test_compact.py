@@ -11,7 +11,7 @@ from mctool.core.blocks import SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, TreeBusyError
 from mctool.core.records import DocumentCounts
 from mctool.tree import LexicalIndex, Tree, check_lexical, compact_tree, open_writer, verify_tree
-from mctool.tree.catalog import CatalogWriter
+from mctool.tree.catalog_writer import CatalogWriter
 from mctool.tree.compact import FANOUT, plan_compaction, units_of
 from mctool.tree.rows import Document, Segment, StoredDocument
 

@@ -153,8 +153,8 @@ def counted(function):
         return function(*args)
     return call
 os.fsync, Path.rename = counted(os.fsync), counted(Path.rename)
-from mctool.tree import catalog
-catalog.CatalogWriter.commit = counted(catalog.CatalogWriter.commit)
+from mctool.tree import catalog_writer
+catalog_writer.CatalogWriter.commit = counted(catalog_writer.CatalogWriter.commit)
 Ingester(Path({path!r})).commit({{"new": "n" * 5000, "a": "changed"}}, retire=["a"])
 print(calls)
 """
