@@ -38,7 +38,6 @@ class Question:
         alternatives: Other answers that are right.
         quoted: The place holds the answer word for word; otherwise it is what the answer can be concluded from.
         def_start: Where the definition of the function begins whose body is asked for.
-        evidence: Characters [start, end) of the paragraph or sentences that hold the answer, where the record tells.
     """
 
     text: str
@@ -50,7 +49,6 @@ class Question:
     alternatives: tuple[str, ...] = ()
     quoted: bool = True
     def_start: int | None = None
-    evidence: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -173,10 +171,9 @@ def read_sample(record: dict[str, Any], path: Path) -> Sample:
     for entry in record.get("questions", ()):
         try:
             question, start, end = str(entry["q"]), int(entry["start"]), int(entry["end"])
-            evidence = int(entry.get("ev_start", -1)), int(entry.get("ev_end", -1))
             quoted = start >= 0
             if not quoted:
-                start, end = evidence
+                start, end = int(entry.get("ev_start", -1)), int(entry.get("ev_end", -1))
         except (KeyError, TypeError, ValueError) as error:
             raise SourceError(f"{path}: a question of {name} lacks {error}", "give q, start and end") from error
         if start < 0:
@@ -197,7 +194,6 @@ def read_sample(record: dict[str, Any], path: Path) -> Sample:
                 alternatives=alternatives,
                 quoted=quoted,
                 def_start=int(entry["def_start"]) - first if "def_start" in entry else None,
-                evidence=(evidence[0] - first, evidence[1] - first) if first <= evidence[0] < evidence[1] else None,
             )
         )
     documents = [SampleDocument(path, text[a:b]) for path, a, b in bounds]

@@ -124,15 +124,11 @@ class ChunkRankings:
 def oracle_blocks(tree: Tree, question: Question) -> IntArray:
     """Ranks of the blocks that an ideal focus would show.
 
-    The blocks of the evidence where the record tells it and it is no longer than 256 tokens, else those of the quoted
-    answer; of long evidence without a quote, or of a function, from its definition on, the first 256 tokens. And one
-    block to each side, within the document.
+    The blocks of a quoted answer, and of evidence or of a function, from its definition on, the first 256 tokens; and
+    one block to each side, within the document.
     """
     start = question.start if question.def_start is None else question.def_start
     blocks = answer_blocks(tree, replace(question, start=start))
-    if question.quoted and question.evidence is not None:
-        around = answer_blocks(tree, replace(question, start=question.evidence[0], end=question.evidence[1]))
-        blocks = around if len(around) <= EVIDENCE_BLOCKS else blocks
     if question.any_block or not question.quoted:
         blocks = blocks[:EVIDENCE_BLOCKS]
     bounds = tree.timeline.start_rank[question.document : question.document + 2].tolist()

@@ -44,10 +44,6 @@ def text_of(tree, run):
     return tree.text(run.first_block, run.end_block)
 
 
-def path_of(tree, run):
-    return tree.documents[run.document].path
-
-
 def texts(tree, runs, answer):
     return [text_of(tree, run) for run in runs_by_text(runs, answer, tree)]
 
@@ -67,24 +63,10 @@ def test_parts_of_words_do_not_say_an_answer(tree):
     assert texts(tree, runs, "rawer") == texts(tree, runs, "the") == texts(tree, runs, "")
 
 
-@pytest.mark.parametrize("said", ["code/ships.py:{}", "ships.py:{}", " code/ships.py:{}() "])
-@pytest.mark.parametrize(
-    ("name", "definition"), [("Harbour", "class Harbour"), ("Harbour.open", "def open("), ("close", "def close(")]
-)
-def test_a_name_of_code_is_said_where_it_is_defined(tree, said, name, definition):
+def test_a_place_in_code_is_cited_by_score(tree):
     runs = runs_of(tree, "note.txt") + runs_of(tree, "code/ships.py")
-    found = runs_by_text(runs, said.format(name), tree)
-    assert definition in text_of(tree, found[0])
-    assert path_of(tree, found[0]) == "code/ships.py"
-    own_name = name.rpartition(".")[2]
-    mentions = [own_name in text_of(tree, run) for run in found if path_of(tree, run) == "code/ships.py"]
-    assert mentions == sorted(mentions, reverse=True)
-
-
-def test_a_name_that_is_nowhere_is_looked_for_in_its_document(tree):
-    runs = runs_of(tree, "code/ships.py") + runs_of(tree, "note.txt")
-    paths = [path_of(tree, run) for run in runs_by_text(runs, "note.txt:sail", tree)]
-    assert paths == sorted(paths, reverse=True)
+    by_score = texts(tree, runs, "")
+    assert texts(tree, runs, "code/ships.py:Harbour.open") == by_score
 
 
 def test_runs_that_are_worth_nothing_are_left_out(tree):
