@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.style import Style
 
 from mctool.core.records import FocusEntry, FocusIteration
+from mctool.render import palette
 from mctool.render.lod_cells import Places
 from mctool.render.lod_map import render_lod_map, step_title
 
@@ -58,10 +59,20 @@ def test_looks_as_it_did(width, draw):
     assert drawn == (SNAPSHOTS / f"lod_map_{width}.txt").read_text(encoding="utf-8")
 
 
+def forget_codes():
+    """Styles keep the codes of the first terminal that they were drawn on; other tests draw on others."""
+    for value in vars(palette).values():
+        for style in value if isinstance(value, tuple) else [value]:
+            if isinstance(style, Style):
+                style._ansi = None
+    Style.parse.cache_clear()
+    Style._add.cache_clear()
+
+
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_looks_as_it_did_in_colour(width):
-    for cached in (Style.parse, Style._add):  # styles keep the codes of the first terminal that they were drawn on
-        cached.cache_clear()
+    Console(file=io.StringIO(), color_system="standard", force_terminal=True).print(lod_map(width))
+    forget_codes()
     console = Console(
         file=io.StringIO(), width=width, color_system="truecolor", force_terminal=True, no_color=False, highlight=False
     )
