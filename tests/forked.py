@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+os.environ["OMP_NUM_THREADS"] = "1"  # threads of torch in this process would leave its children waiting for ever
+
 from tiny_keys import write_tiny_key_encoder
 from tiny_model import write_tiny_gistnet, write_tiny_model
 

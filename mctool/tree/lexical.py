@@ -39,6 +39,9 @@ from mctool.tree.tree import Tree
 _WRITER_BYTES = 64 << 20
 _FIELDS = ("text", "definition", "path")
 _READ_LOCK = ".tantivy-meta.lock"
+NO_GENERATION = -1
+"""Generation of an index that is being made anew and holds too little for any reader."""
+
 CHECKED_BYTES = 64 << 20
 """An index up to this size, that of some ten million tokens, has all its checksums checked before it is used."""
 
@@ -209,7 +212,7 @@ class LexicalWriter:
         with suppress(FileNotFoundError):
             self._layout.lexical.rename(former)  # at once, as readers put lock files into an index that goes bit by bit
         self._layout.lexical_index.mkdir(parents=True)
-        Stamp(self._generation, 0, sound=False).write(self._layout)  # a crash from now on leaves an unfinished index
+        Stamp(NO_GENERATION, 0, sound=False).write(self._layout)  # until it is finished, readers make their own
         shutil.rmtree(former, ignore_errors=True)
         tantivy.Index(_schema(), path=str(self._layout.lexical_index))
         if n_live:

@@ -298,3 +298,14 @@ def test_what_an_interrupted_removal_left_does_no_harm(ingester):
     ingester.commit({"c": lines("the old pier")})
     assert not layout.former_lexical.exists()
     assert stored(ingester, "pier keeper") == {"pier": ([4], [], []), "keeper": ([0], [], [])}
+
+
+def test_an_index_that_is_being_made_anew_is_for_no_reader(tmp_path):
+    from mctool.tree.layout import Layout
+    from mctool.tree.lexical import NO_GENERATION, Stamp
+
+    layout = Layout(tmp_path)
+    layout.lexical.mkdir()
+    Stamp(NO_GENERATION, 0, sound=False).write(layout)
+    stamp = Stamp.read(layout)
+    assert not any(stamp.fits(generation) or stamp.fits(generation + 1) for generation in range(3))
