@@ -60,10 +60,8 @@ def record_access(
         with sqlite_failures(layout.access):
             connection = sqlite3.connect(layout.access, timeout=WAIT_S, isolation_level=None)
             with closing(connection):
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute(
-                    "PRAGMA synchronous = NORMAL"
-                )  # a failing power supply may cost counts, nothing else
+                # The rollback journal: a switch to the write-ahead log fails at once when two of them meet.
+                connection.execute("PRAGMA synchronous = NORMAL")  # a power failure may cost counts, nothing else
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(_SCHEMA)
                 connection.executemany(_ADD, rows)

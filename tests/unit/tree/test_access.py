@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mctool.tree.access import read_access_counts, record_access
 from mctool.tree.layout import Layout
 
-PROCESSES, TIMES = 3, 20
+PROCESSES, TIMES = 6, 20
 
 
 def ask_often(root, number, barrier):
