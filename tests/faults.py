@@ -234,6 +234,7 @@ FAULTS = [
         for kb in (1, 16, 64, 100)
     ),
     Fault("read-only tree", INGEST, 9, "cannot", _read_only, _drop_rights),
+    Fault("read-only tree", ASK, 0, "", _read_only, _drop_rights),
     Fault("read-only tree", VERIFY, 0, "", _read_only, _drop_rights),
     Fault("read-only tree", ("verify", "--repair"), 0, "", _read_only, _drop_rights),
     *_of_segments("token ids", "lod0/c/0/0", 0, ""),
