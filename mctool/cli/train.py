@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from mctool.cli.console import output_console, print_json, reporter
 from mctool.cli.options import DebugOption, DeviceOption, JsonOption, ModelOption, QuietOption
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mctool.training.gist_loop import GistStage
 
 train = typer.Typer(help="Make the nets that belong to a base model.", no_args_is_help=True)
 
@@ -137,6 +140,67 @@ def lens(
     for name, value in result.figures.items():
         sys.stdout.write(f"{name}: {value:.3f}\n")
     sys.stdout.write(f"{result.encoder}\n")
+
+
+@train.command()
+def gist(
+    data: DataArgument,
+    out: OutOption,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=MINUTES[@RATE]",
+            help="A stage: content, repeat, states, reading or teacher; as KIND=300steps, too. May be repeated. "
+            "[default: content=20, reading=70]",
+            show_default=False,
+        ),
+    ] = None,
+    resume: ResumeOption = False,
+    start: Annotated[bool, typer.Option("--start", help="Begin with the net that is in use.")] = False,
+    windows: Annotated[int, typer.Option(help="Windows of a step with the base model.")] = 16,
+    measure_minutes: Annotated[float, typer.Option(help="Time between measurements.")] = 15.0,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Train GistNet, the net that makes gists, and DeGistNet, which takes them apart again, on any text.
+
+    One record in ten, by its id, is kept apart to measure on: R and content (what gists give back of the text that they
+    stand for) and the share of tokens that DeGistNet rebuilds. The result is a folder named after the model in --out;
+    $MCTOOL_WEIGHTS may name --out to use it.
+    """
+    from mctool.app.train_gist import GistListener, GistRun, train_gist
+    from mctool.render.training import MetricsLog, gist_curve_table
+    from mctool.training.gist_loop import GistTraining
+
+    stages = tuple(_stage(text) for text in stage or ("content=20", "reading=70"))
+    training = GistTraining(stages, windows=windows, measure_minutes=measure_minutes, seed=seed)
+    tell = reporter(quiet)
+    run = GistRun(tuple(data), out, training, model, device, resume, start)
+    result = train_gist(run, GistListener(tell, MetricsLog(tell).take))
+    if as_json:
+        print_json({"folder": str(result.folder), "curve": result.curve})
+        return
+    output_console().print(gist_curve_table(result.curve))
+    sys.stdout.write(f"{result.folder}\n")
+
+
+def _stage(text: str) -> GistStage:
+    """A stage written as in ``reading=60``, ``reading=300steps`` or ``reading=60@3e-4``."""
+    from mctool.training.gist_loop import GistStage
+
+    kind, _, rest = text.partition("=")
+    length, _, rate = rest.partition("@")
+    try:
+        learning_rate = float(rate) if rate else 0.0
+        if length.endswith("steps"):
+            return GistStage(kind, steps=int(length.removesuffix("steps")), learning_rate=learning_rate)  # type: ignore[arg-type]
+        return GistStage(kind, minutes=float(length), learning_rate=learning_rate)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UsageError(f"--stage {text} is not understood", "write it as in --stage reading=60@3e-4") from error
 
 
 @train.command()

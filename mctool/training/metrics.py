@@ -33,7 +33,7 @@ class MetricsWriter:
         if self._board is None:
             return
         for name, value in record.items():
-            if name == "step":
+            if name == "step" or isinstance(value, str):
                 continue
             curves = (
                 {f"{name}/{part}": number for part, number in value.items()}
