@@ -19,6 +19,7 @@ from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources.names import is_code
 
 if TYPE_CHECKING:
+    from mctool.app.code_places import CodePlaces
     from mctool.engine.answer import Answer, AnswerConfig
     from mctool.engine.assemble import Window
     from mctool.engine.prompt import Style
@@ -126,6 +127,7 @@ class AnswerNets:
         evidence: Evidence | None = None,
         on_text: Callable[[str], None] | None = None,
         refocus: Callable[[str], Window | None] | None = None,
+        places: CodePlaces | None = None,
     ) -> Reading:
         """Read a window, and answer from it unless the adapter tells that it holds no answer.
 
@@ -136,8 +138,10 @@ class AnswerNets:
             evidence: What the lens found for the question; None where no lens has chosen the text.
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
+            places: The functions and classes that the window shows, where a name may be asked for. A reader that
+                says what is not shown is taken to mean the one that it finds likeliest.
         """
-        from mctool.engine.answer import decode_answer, read_window, silence
+        from mctool.engine.answer import decode_answer, read_window, replace_by_likeliest, silence
 
         started = time.perf_counter()
         decoding = read_window(self.model, window)
@@ -149,8 +153,15 @@ class AnswerNets:
             if support < 0:
                 return Reading(window, None, support, odds, prefill_seconds, time.perf_counter())
             config = replace(config, must_speak=True)
+        before = decoding.fork() if places else None
         answer = decode_answer(
-            self.model, self.tokenizer, window, config, on_text=on_text, refocus=refocus, read=decoding
-        )
+            self.model, self.tokenizer, window, config,
+            on_text=None if places else on_text, refocus=refocus, read=decoding,
+        )  # fmt: skip
+        if places and before is not None:
+            if not places.shows(answer.text):
+                answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, places.names)
+            if on_text is not None:
+                on_text(answer.text)
         first_token_at = answer.first_token_at or time.perf_counter()
         return Reading(window, answer, support, odds, prefill_seconds + answer.prefill_seconds, first_token_at)

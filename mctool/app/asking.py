@@ -13,6 +13,7 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
+from mctool.app.code_places import code_places
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners
 from mctool.app.resources import peak_rss_mb
@@ -194,7 +195,10 @@ class Asking:
         runs = raw_runs(self._focus.context, self._focus.scores)
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
-        return nets.answer(self._window(self._focus), kind, config, evidence, self._listeners.on_text, self._refocus_on)
+        places = code_places(self._tree, runs, self._names) if kind == "code" and self._style == "short" else None
+        return nets.answer(
+            self._window(self._focus), kind, config, evidence, self._listeners.on_text, self._refocus_on, places
+        )
 
     def _window(self, focus: Focus) -> Window:
         from mctool.engine.assemble import assemble

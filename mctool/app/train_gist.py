@@ -16,7 +16,7 @@ from mctool.nets.checkpoint import load_embedding_table
 from mctool.nets.gistnet import GistNet, GistNetConfig
 from mctool.nets.model_store import ModelFiles, resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.nets.weights import GistNetCard, find_folder, load_gistnet, read_card, write_gistnet
+from mctool.nets.weights import GistNetCard, find_folder, load_gistnet, read_card, write_degistnet, write_gistnet
 from mctool.sources.corpus import in_dev_split, read_records, read_sample
 from mctool.training.gist_loop import GistTrainer, GistTraining
 from mctool.training.gist_measure import GistMetrics
@@ -54,6 +54,11 @@ class GistRun:
     def __post_init__(self) -> None:
         if not self.data:
             raise UsageError("there is no data to train on", "give files of records with text")
+
+    @property
+    def only_degist(self) -> bool:
+        """Whether the GistNet stays as it is."""
+        return all(stage.kind == "degist" for stage in self.training.stages)
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,13 @@ def train_gist(run: GistRun, listener: GistListener | None = None) -> GistResult
         base_width=net.base_width,
         n_special=card.n_special,
         config=net.config,
-        trained_tokens=card.trained_tokens + trainer.tokens,
+        trained_tokens=card.trained_tokens + (0 if run.only_degist else trainer.tokens),
         window_gists=card.window_gists,
         figures=figures,
     )
     folder = run.out / files.name.replace("/", "--")
     write_gistnet(folder, trainer.net.eval(), trained)
+    write_degistnet(folder, trainer.degist)
     return GistResult(folder, trainer.curve)
 
 
@@ -117,7 +123,7 @@ def _first_net(run: GistRun, files: ModelFiles, tokenizer: TextTokenizer) -> tup
     if run.start:
         loaded = load_gistnet(files.name, table, tokenizer_sha256=tokenizer.fingerprint)
         if loaded is None:
-            raise MismatchError(f"there is no GistNet for {files.name} to begin with", "leave --start out")
+            raise MismatchError(f"there is no GistNet for {files.name} to begin with", "train one: `mctool train gist`")
         return loaded.net, loaded.card
     n_special = read_card(folder).n_special if folder else 0
     card = GistNetCard(files.name, tokenizer.fingerprint, table.shape[1], n_special, run.shape)

@@ -227,6 +227,7 @@ def speed(
 def substitution(
     more: DataArguments = None,
     data: DataOption = None,
+    split: SplitOption = "all",
     domain: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Domain of all texts: narrative, expository, agent or code."),
@@ -258,7 +259,8 @@ def substitution(
         lods=tuple(lod or SubstitutionConfig.lods),
         seed=_seed(seed),
     )
-    run = SubstitutionRun(_files(data, more), domain, measure, model, device, dtype)
+    files = _files(data, more)
+    run = SubstitutionRun(files, split, domain, measure, model, device, dtype)  # type: ignore[arg-type]  (checked there)
     with progress_bar("windows", "win", quiet) as progress:
         result = evaluate_substitution(run, progress, reporter(quiet)).to_json()
     _show(result, as_json, lambda: substitution_tables(result["rows"], result["content"], result["harm"]))

@@ -68,6 +68,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mctool train lora records.jsonl --out run --minutes 30",
         "mctool train lora records.jsonl --out run --minutes 60 --resume",
     ),
+    "train gist": (
+        "mctool train gist texts.jsonl --out run",
+        "mctool train gist texts.jsonl.zst --out run --stage content=20 --stage reading=60@3e-4",
+        "mctool train gist texts.jsonl.zst --out run --resume --device cuda",
+    ),
+    "train degist": (
+        "mctool train degist texts.jsonl --out run --minutes 20",
+        "MCTOOL_WEIGHTS=run mctool train degist texts.jsonl --out other --steps 500",
+    ),
     "train lens": (
         "mctool train lens records.jsonl --out run --minutes 30",
         "mctool train lens records.jsonl.zst --out run --steps 500 --device cuda",

@@ -188,6 +188,42 @@ def gist(
     sys.stdout.write(f"{result.folder}\n")
 
 
+@train.command()
+def degist(
+    data: DataArgument,
+    out: OutOption,
+    minutes: MinutesOption = 0.0,
+    steps: StepsOption = 0,
+    resume: ResumeOption = False,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    measure_minutes: Annotated[float, typer.Option(help="Time between measurements.")] = 15.0,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Train a DeGistNet for the GistNet in use, which stays as it is: how much of a block can be had from its gist?
+
+    The column "rebuilt" is the share of tokens that come back in their places, on records kept apart.
+    """
+    from mctool.app.train_gist import GistListener, GistRun, train_gist
+    from mctool.render.training import MetricsLog, gist_curve_table
+    from mctool.training.gist_loop import GistStage, GistTraining
+
+    stage = GistStage("degist", minutes=minutes, steps=steps, learning_rate=learning_rate)
+    training = GistTraining((stage,), measure_minutes=measure_minutes, seed=seed)
+    tell = reporter(quiet)
+    run = GistRun(tuple(data), out, training, model, device, resume, start=True)
+    result = train_gist(run, GistListener(tell, MetricsLog(tell).take))
+    if as_json:
+        print_json({"folder": str(result.folder), "curve": result.curve})
+        return
+    output_console().print(gist_curve_table(result.curve))
+    sys.stdout.write(f"{result.folder}\n")
+
+
 def _stage(text: str) -> GistStage:
     """A stage written as in ``reading=60``, ``reading=300steps`` or ``reading=60@3e-4``."""
     from mctool.training.gist_loop import GistStage

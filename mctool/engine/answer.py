@@ -6,8 +6,8 @@ Shape letters: n slots of the window, m tokens of the answer, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -174,6 +174,27 @@ def answer_nats(model: BaseModel, window: Window, ids: list[int]) -> float:
         return 0.0
     with torch.inference_mode():
         return float(model.log_likelihood(window.embeddings, window.positions, ids).sum())
+
+
+def replace_by_likeliest(
+    answer: Answer, read: Decoding, tokenizer: TextTokenizer, eos_ids: Collection[int], texts: Sequence[str]
+) -> Answer:
+    """An answer with, in place of its text, the one of some texts that is likeliest to be the whole of it.
+
+    Args:
+        answer: What was decoded freely.
+        read: The window, read, and nothing after it.
+        tokenizer: The base model's tokenizer.
+        eos_ids: Token ids that end an answer.
+        texts: What may be the answer; at least one.
+    """
+    started = time.perf_counter()
+    end = min(eos_ids)
+    choices = [(text, tokenizer.encode(f" {text}")) for text in texts]
+    likely = [float(read.log_likelihood([*ids, end]).sum()) for _, ids in choices]
+    text, ids = choices[max(range(len(choices)), key=likely.__getitem__)]
+    spent = time.perf_counter() - started
+    return replace(answer, text=text, ids=ids, decode_seconds=answer.decode_seconds + spent)
 
 
 def _read_on(model: BaseModel, window: Window, ids: list[int]) -> Decoding:

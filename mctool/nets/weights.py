@@ -16,14 +16,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from mctool.core.errors import MismatchError
+from mctool.nets.degistnet import DeGistNet
 from mctool.nets.gistnet import GistNet, GistNetConfig
 from mctool.nets.weights_folder import find_card, net_mismatch, read_fields, write_fields, write_whole
 
 CARD_FILE = "gistnet.json"
 WEIGHTS_FILE = "gistnet.safetensors"
+DEGIST_FILE = "degistnet.safetensors"
 
 UNTRAINED = b"untrained-1"
 """Stands for the weights in the fingerprint of an untrained net; to be changed with what an untrained net gives."""
@@ -156,9 +158,18 @@ def write_gistnet(folder: Path, net: GistNet, card: GistNetCard) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if card.trained_tokens:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-        write_whole(folder / WEIGHTS_FILE, save(tensors))
+        write_whole(folder / WEIGHTS_FILE, save(_half(net)))
     write_fields(folder / CARD_FILE, card.to_json())
+
+
+def write_degistnet(folder: Path, net: DeGistNet) -> None:
+    """Write the net that takes the gists of a model's GistNet apart into the model's folder, which exists."""
+    write_whole(folder / DEGIST_FILE, save(_half(net)))
+
+
+def _half(net: nn.Module) -> dict[str, Tensor]:
+    """The weights of a net in float16: the loss is far below what a gist loses in a tree, which keeps float16 too."""
+    return {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in net.state_dict().items()}
 
 
 def _read_weights(folder: Path) -> bytes:

@@ -4,6 +4,7 @@
 model repeats the last block from its gist. ``reading``: the base model reads on after windows of gists as it would
 after the text, by the text itself; ``teacher``: by what it expects after the whole text; ``states``: in its first
 layers' states. In all of them the content objective stays on, so that what came in first is not washed out.
+``degist``: DeGistNet alone learns to take apart the gists of a GistNet that stays as it is.
 
 Everything random hangs on the seed and the number of the step alone: a run that is resumed goes on as if never stopped.
 """
@@ -39,8 +40,10 @@ from mctool.training.metrics import MetricsWriter
 
 STATE_FILE = "state.safetensors"
 
-StageKind = Literal["content", "repeat", "states", "reading", "teacher"]
-RATES: dict[StageKind, float] = {"content": 1e-3, "repeat": 5e-4, "states": 3e-4, "reading": 3e-4, "teacher": 3e-4}
+StageKind = Literal["content", "repeat", "states", "reading", "teacher", "degist"]
+RATES: dict[StageKind, float] = {
+    "content": 1e-3, "repeat": 5e-4, "states": 3e-4, "reading": 3e-4, "teacher": 3e-4, "degist": 1e-3,
+}  # fmt: skip
 """Highest learning rate of a stage that names none."""
 
 
@@ -237,7 +240,10 @@ class GistTrainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with self._autocast():
-            parts = self._content(rng) if stage.kind == "content" else self._judged(stage.kind, rng)
+            if stage.kind in ("content", "degist"):
+                parts = self._content(rng, frozen=stage.kind == "degist")
+            else:
+                parts = self._judged(stage.kind, rng)
         loss = torch.stack(list(parts.values())).sum()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -248,18 +254,19 @@ class GistTrainer:
         told = {name: round(float(part.detach()), 4) for name, part in parts.items()}
         self._tell({"stage": stage.kind, "rate": round(rate, 7), "gradient_norm": round(float(norm), 3), **told})
 
-    def _content(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The content objective on runs of 32 blocks, for levels 1 and 2."""
+    def _content(self, rng: np.random.Generator, *, frozen: bool) -> dict[str, Tensor]:
+        """The content objective on runs of 32 blocks, for levels 1 and 2; frozen, only what DeGistNet can change."""
         runs = self._texts.draw(self._config.runs, BLOCK_TOKENS**2, rng)
         ids = torch.from_numpy(runs).to(self._device)
         self._progress.tokens += ids.numel()
-        gists = self._gists(ids.view(-1, BLOCK_TOKENS))
-        parents = self.net(gists.view(len(ids), BLOCK_TOKENS, -1), None, 2)
+        with torch.no_grad() if frozen else nullcontext():
+            gists = self._gists(ids.view(-1, BLOCK_TOKENS))
+            parents = self.net(gists.view(len(ids), BLOCK_TOKENS, -1), None, 2)
         parts = self._told(gists, ids.view(-1, BLOCK_TOKENS), rng)
         parts["bag2"] = 0.5 * bag_loss(parents, ids, self._vocabulary, self._sharpness.exp())
         parts["children2"] = 0.1 * children_loss(self.degist, parents, gists.view(len(ids), BLOCK_TOKENS, -1), 2)
         parts["norm"] = parts["norm"] + norm_loss(parents, self.net.target_norm)
-        return parts
+        return {name: parts[name] for name in ("order", "children2")} if frozen else parts
 
     def _judged(self, kind: StageKind, rng: np.random.Generator) -> dict[str, Tensor]:
         """The objective with the base model on windows, and the content objective on their blocks."""
@@ -339,7 +346,8 @@ class GistTrainer:
         except (OSError, SafetensorError) as error:
             raise MismatchError(f"{path} is no checkpoint: {error}", "leave --resume out") from error
         before, now = json.loads(note["config"]), asdict(self._config)
-        changed = [name for name in now if name != "stages" and _plain(before.get(name)) != _plain(now[name])]
+        free = ("stages", "checkpoint_minutes", "measure_minutes")
+        changed = [name for name in now if name not in free and _plain(before.get(name)) != _plain(now[name])]
         if changed:
             raise MismatchError(f"{path} was written with another {', '.join(changed)}", "give the same settings")
         self._progress = _Progress(**json.loads(note["progress"]))

@@ -131,9 +131,10 @@ class GistReader:
             hook.remove()
         return found[0][:, -n_last:].float()
 
-    def logits(self, states: Float[Tensor, "B T D"], candidates: Int[Tensor, " C"]) -> Float[Tensor, "B T C"]:
-        """Log odds of candidate tokens, in float32."""
-        return (states @ self._head[candidates].T).float()
+    def logits(self, states: Float[Tensor, "B T D"], candidates: Int[Tensor, " C"] | None) -> Float[Tensor, "B T C"]:
+        """Log odds of candidate tokens, None for the whole vocabulary, in float32."""
+        head = self._head if candidates is None else self._head[candidates]
+        return (states @ head.T).float()
 
     def _decode(self, embeddings: Tensor, positions: Tensor) -> Tensor:
         decoder = cast(Callable[..., object], self._model.get_decoder())
@@ -216,11 +217,9 @@ def tail_nll(reader: GistReader, windows: GistWindows, nodes: Float[Tensor, "B N
         windows: The windows.
         nodes: As for :meth:`GistReader.window`.
     """
-    everything = torch.arange(len(reader.table), device=reader.device)
     targets = windows.targets
     states = reader.read(*reader.window(windows, nodes), targets.shape[1])
     nats = [
-        F.cross_entropy(reader.logits(some[None], everything)[0], mine)
-        for some, mine in zip(states, targets, strict=True)
+        F.cross_entropy(reader.logits(some[None], None)[0], mine) for some, mine in zip(states, targets, strict=True)
     ]
     return torch.stack(nats)

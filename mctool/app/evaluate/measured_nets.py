@@ -15,6 +15,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mctool.app.answer_nets import AnswerNets, Reading
+from mctool.app.code_places import CodePlaces
 from mctool.core.evidence import Evidence
 from mctool.engine.answer import AnswerConfig
 from mctool.engine.assemble import Window
@@ -113,9 +114,10 @@ class MeasuredNets(AnswerNets):
         evidence: Evidence | None = None,
         on_text: Callable[[str], None] | None = None,
         refocus: Callable[[str], Window | None] | None = None,
+        places: CodePlaces | None = None,
     ) -> Reading:
         """See :meth:`AnswerNets.answer`."""
-        reading = super().answer(window, kind, config, evidence, on_text, refocus)
+        reading = super().answer(window, kind, config, evidence, on_text, refocus, places)
         if self.model.notes is not None:
             self.model.notes.judged = Judged(kind, reading.silence, evidence)
         return reading

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mctool.app.evaluate.sets import Split, require_split
 from mctool.app.evaluate.standard_library import modules
 from mctool.app.evaluate.texts import read_texts
 from mctool.core.blocks import BLOCK_TOKENS
@@ -36,6 +37,7 @@ class SubstitutionRun:
 
     Attributes:
         data: Data files; none for the source code of Python's standard library.
+        split: Which records of the data files.
         domain: The domain of all texts; None for the one that the name of their set tells.
         measure: What is measured.
         model: The base model.
@@ -44,6 +46,7 @@ class SubstitutionRun:
     """
 
     data: tuple[Path, ...] = ()
+    split: Split = "all"
     domain: str | None = None
     measure: SubstitutionConfig = field(default_factory=SubstitutionConfig)
     model: str = DEFAULT_MODEL
@@ -51,6 +54,7 @@ class SubstitutionRun:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        require_split(self.split)
         if self.domain is not None and self.domain not in self.measure.horizons:
             raise UsageError(f"--domain {self.domain} is not one of {', '.join(self.measure.horizons)}")
 
@@ -93,7 +97,7 @@ def _documents(run: SubstitutionRun, tokenizer: TextTokenizer) -> Mapping[str, l
     """Token ids of documents by domain."""
     domains: dict[str, list[SampleDocument]] = {}
     if run.data:
-        for name, documents in read_texts(run.data).items():
+        for name, documents in read_texts(run.data, run.split).items():
             domains.setdefault(run.domain or domain_of(name), []).extend(documents)
     else:  # single files of the library are short
         joined = {module: "\n".join(document.text for document in files) for module, files in modules().items()}

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from mctool.app.evaluate.sets import Split
 from mctool.app.evaluate.standard_library import SET_NAME, modules
-from mctool.sources.corpus import SampleDocument, read_records, read_sample
+from mctool.sources.corpus import SampleDocument, in_dev_split, read_records, read_sample
 
 
-def read_texts(data: Sequence[Path]) -> dict[str, list[SampleDocument]]:
+def read_texts(data: Sequence[Path], split: Split = "all") -> dict[str, list[SampleDocument]]:
     """Documents by the name of their set: the ``dataset`` of a record, else the name of its file.
 
     Args:
         data: Data files, whose questions are ignored; none for the files of the standard library.
+        split: Which records of the data files.
 
     Raises:
         SourceError: A file cannot be read.
@@ -25,8 +27,9 @@ def read_texts(data: Sequence[Path]) -> dict[str, list[SampleDocument]]:
     for path in data:
         for record in read_records(path):
             name = str(record.get("dataset") or path.name.split(".")[0])
-            documents = read_sample({**record, "questions": ()}, path).documents
-            sets.setdefault(name, []).extend(documents)
+            sample = read_sample({**record, "questions": ()}, path)
+            if split == "all" or in_dev_split(sample) == (split == "dev"):
+                sets.setdefault(name, []).extend(sample.documents)
     return sets
 
 

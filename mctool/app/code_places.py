@@ -1,0 +1,58 @@
+"""What a window of code shows, by name: a small reader that is asked for a function tends to make up a name for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mctool.engine.runs import RawRun
+from mctool.sources.definitions import definitions_around
+from mctool.sources.names import is_code
+from mctool.tree import Tree
+
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class CodePlaces:
+    """Functions and classes of a window.
+
+    Attributes:
+        names: As in ``path:Class.method``; at least one.
+        text: The raw text of the window.
+    """
+
+    names: tuple[str, ...]
+    text: str
+
+    def shows(self, answer: str) -> bool:
+        """Whether an answer is one of the names in full, or stands in the text and is not just the name of one."""
+        if answer in self.names:
+            return True
+        last = {name.rpartition(":")[2] for name in self.names}
+        bare = last | {name.rpartition(".")[2] for name in last}
+        said = _SPACE.sub(" ", answer).strip()
+        return bool(said) and said not in bare and said in _SPACE.sub(" ", self.text)
+
+
+def code_places(tree: Tree, runs: Sequence[RawRun], paths: Sequence[str]) -> CodePlaces | None:
+    """The functions and classes to which the raw runs of a working context belong; None when there are none.
+
+    Args:
+        tree: What the runs are of.
+        runs: Raw runs.
+        paths: Paths of the documents of the tree.
+    """
+    names: dict[str, None] = {}
+    shown = []
+    for run in runs:
+        shown.append(tree.text(run.first_block, run.end_block))
+        if is_code(paths[run.document]):
+            document = tree.documents[run.document]
+            whole = tree.text(int(tree.timeline.first_block[run.document]), run.end_block)
+            names |= {
+                f"{document.path}:{name}": None
+                for name in definitions_around(whole, len(whole) - len(shown[-1]), len(whole))
+            }
+    return CodePlaces(tuple(names), "\n".join(shown)) if names else None

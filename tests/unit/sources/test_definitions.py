@@ -1,0 +1,70 @@
+import pytest
+
+from mctool.sources.definitions import definitions_around
+
+PYTHON = '''import os
+
+class Ship:
+    """A ship."""
+
+    name = "x"
+
+    async def sail(self,
+                   knots):
+        for i in range(3):
+            go(i)
+        # a note
+        return knots
+
+    @property
+    def crew(self):
+        return 3
+
+def harbour():
+    return Ship()
+
+END = 1
+'''
+
+RUST = """impl<T> Harbour<T> {
+    pub(crate) fn enter(&self) -> bool {
+        let x = 1;
+        true
+    }
+}
+
+func (s *Server) Close() error {
+	return nil
+}
+"""
+
+
+def around(text, piece):
+    start = text.index(piece)
+    return definitions_around(text, start, start + len(piece))
+
+
+@pytest.mark.parametrize(
+    ("piece", "names"),
+    [
+        ("import os", []),
+        ('name = "x"', ["Ship"]),
+        ("go(i)", ["Ship.sail"]),
+        ("# a note\n        return knots", ["Ship.sail"]),
+        ("return knots\n\n    @property\n    def crew(self)", ["Ship.sail", "Ship", "Ship.crew"]),
+        ("return Ship()", ["harbour"]),
+        ("END = 1", []),
+        (PYTHON, ["Ship", "Ship.sail", "Ship.crew", "harbour"]),
+    ],
+)
+def test_python(piece, names):
+    assert around(PYTHON, piece) == names
+
+
+@pytest.mark.parametrize(("piece", "names"), [("let x", ["Harbour.enter"]), ("return nil", ["Close"])])
+def test_braces(piece, names):
+    assert around(RUST, piece) == names
+
+
+def test_nothing_is_around_nothing():
+    assert definitions_around("", 0, 0) == []
