@@ -95,6 +95,7 @@ class GistTraining:
         tail: Tokens of the tail that are told.
         order_places: Places of each block that ``order`` asks for in a step.
         content_weight: Weight of the content objective beside that with the base model.
+        recall_weight: Weight of tokens that only the replaced text could tell, in ``reading`` and ``repeat``.
         layers: Layers of the base that ``states`` goes through.
         warmup: Part of a stage until its highest rate.
         weight_decay: Of AdamW.
@@ -112,6 +113,7 @@ class GistTraining:
     tail: int = 48
     order_places: int = 8
     content_weight: float = 0.3
+    recall_weight: float = 1.0
     layers: int = 8
     warmup: float = 0.05
     weight_decay: float = 0.01
@@ -287,7 +289,9 @@ class GistTrainer:
         if kind == "states":
             judged = states_loss(self._reader, windows, nodes)
         else:
-            judged = continuation_loss(self._reader, windows, nodes, self._common, taught=kind == "teacher")
+            judged = continuation_loss(
+                self._reader, windows, nodes, self._common, taught=kind == "teacher", recall_weight=config.recall_weight
+            )
         some = torch.from_numpy(rng.permutation(len(blocks))[: BLOCK_TOKENS * config.runs]).to(self._device)
         told = self._told(gists[some], blocks[some], rng)
         weighted = {name: config.content_weight * part for name, part in told.items() if name != "norm"}

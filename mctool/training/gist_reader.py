@@ -27,6 +27,8 @@ from mctool.nets.model_store import ModelFiles
 
 COMMON_TOKENS = 4096
 """Tokens of the vocabulary that are candidates in every batch, the most frequent ones."""
+FUNCTION_TOKENS = 512
+"""The most frequent tokens, which tell nothing of a text when they come again."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def continuation_loss(
     common: Int[Tensor, " C"],
     *,
     taught: bool,
+    recall_weight: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Nats a token by which the reader misses the tail after gists.
 
@@ -175,19 +178,33 @@ def continuation_loss(
         reader: The base model.
         windows: The windows.
         nodes: What stands for their nodes.
-        common: Candidates besides the tokens of the windows.
+        common: Candidates besides the tokens of the windows, the most frequent first.
         taught: Compare with what the reader expects after the whole text, rather than with the text.
+        recall_weight: Weight of the mean over *recalled* tokens beside that over all: those that are not common, stand
+            in the nodes' text, and come up in the tail for the first time. They tell content from style.
     """
     candidates, places = torch.unique(torch.cat([common, windows.ids.flatten()]), return_inverse=True)
     targets = places[len(common) :].view_as(windows.ids)[:, windows.tail + 1 :]
     n_last = targets.shape[1]
     student = reader.logits(reader.read(*reader.window(windows, nodes), n_last), candidates)
     if not taught:
-        return F.cross_entropy(student.flatten(0, 1), targets.flatten())
+        nats = F.cross_entropy(student.flatten(0, 1), targets.flatten(), reduction="none")
+        recalled = _recalled(windows, common).flatten()
+        return nats.mean() + recall_weight * (nats * recalled).sum() / recalled.sum().clamp_min(1)
     with torch.no_grad():
         teacher = reader.logits(reader.read(*reader.window(windows, None), n_last), candidates)
     expected = teacher.log_softmax(2)
     return F.kl_div(student.log_softmax(2), expected, reduction="none", log_target=True).sum(2).mean()
+
+
+def _recalled(windows: GistWindows, common: Tensor) -> Tensor:
+    """Which targets are recalled tokens. Shape: [B, T]."""
+    targets = windows.targets
+    tail = windows.ids[:, windows.tail :]
+    stands = (targets[:, :, None] == windows.text[:, None, :]).any(2)
+    before = torch.ones(targets.shape[1], tail.shape[1], dtype=torch.bool, device=targets.device).tril()
+    came = ((targets[:, :, None] == tail[:, None, :]) & before).any(2)
+    return stands & ~came & ~torch.isin(targets, common[:FUNCTION_TOKENS])
 
 
 def states_loss(reader: GistReader, windows: GistWindows, nodes: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:

@@ -10,7 +10,7 @@ from mctool.nets.checkpoint import load_embedding_table
 from mctool.nets.gistnet import GistNet, GistNetConfig
 from mctool.training.gist_loop import GistStage, GistTrainer, GistTraining
 from mctool.training.gist_loss import NORM_CEILING, Vocabulary, bag_loss, norm_loss
-from mctool.training.gist_reader import GistReader, GistWindows, tail_nll
+from mctool.training.gist_reader import GistReader, GistWindows, _recalled, tail_nll
 from mctool.training.gist_texts import GistTexts, read_texts, write_texts
 from mctool.training.metrics import METRICS_FILE
 
@@ -160,3 +160,10 @@ def test_texts_are_drawn_from_documents_and_kept(tmp_path):
     (tmp_path / "texts-code.npy").write_bytes(b"\x93NUMPY no")
     with pytest.raises(MismatchError, match="cannot be used"):
         read_texts(tmp_path, {"data": ["a"]})
+
+
+def test_recalled_tokens_are_those_that_only_the_text_could_tell():
+    text = torch.arange(100, 132)
+    tail = torch.tensor([9, 100, 600, 101, 100, 102])  # common 102; 600 stands nowhere; 100 comes twice
+    windows = GistWindows(torch.cat([torch.tensor([1]), text, tail])[None], lod=1, n_nodes=1)
+    assert _recalled(windows, torch.tensor([102]))[0].tolist() == [True, False, True, False, False]
