@@ -138,8 +138,8 @@ class AnswerNets:
             evidence: What the lens found for the question; None where no lens has chosen the text.
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
-            places: The functions and classes that the window shows, where a name may be asked for. A reader that
-                says what is not shown is taken to mean the one that it finds likeliest.
+            places: The functions and classes that the window shows, where a name may be asked for. An adapter, which
+                learnt to name them, is taken to mean the one that it finds likeliest when it says what is not shown.
         """
         from mctool.engine.answer import decode_answer, read_window, replace_by_likeliest, silence
 
@@ -153,12 +153,12 @@ class AnswerNets:
             if support < 0:
                 return Reading(window, None, support, odds, prefill_seconds, time.perf_counter())
             config = replace(config, must_speak=True)
-        before = decoding.fork() if places else None
+        before = decoding.fork() if places and self.adapter else None
         answer = decode_answer(
             self.model, self.tokenizer, window, config,
-            on_text=None if places else on_text, refocus=refocus, read=decoding,
+            on_text=None if before else on_text, refocus=refocus, read=decoding,
         )  # fmt: skip
-        if places and before is not None:
+        if before is not None and places is not None:
             if not places.shows(answer.text):
                 answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, places.names)
             if on_text is not None:

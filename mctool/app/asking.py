@@ -221,8 +221,10 @@ class Asking:
         from mctool.engine.assemble import TreeText
         from mctool.nets.weights import find_folder, read_card
 
-        folder = find_folder(self._tree.fingerprint.model) if self._tree.has_gists else None
-        most = read_card(folder).window_gists if folder else 0
+        most = self._config.window_gists
+        if most is None or not self._tree.has_gists:
+            folder = find_folder(self._tree.fingerprint.model) if self._tree.has_gists else None
+            most = read_card(folder).window_gists if folder else 0
         if most:
             self._reader.text_nets.load()  # refuses a tree whose gists are those of another net
         return TreeText(

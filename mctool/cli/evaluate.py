@@ -81,6 +81,9 @@ def answers(
     details: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every single answer there, as JSON Lines.")
     ] = None,
+    window_gists: Annotated[
+        int, typer.Option(metavar="N", help="Measure ask with up to N gists in its window, too.")
+    ] = 0,
     plot: PlotOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
@@ -112,6 +115,7 @@ def answers(
         minilm=not no_minilm,
         max_new_tokens=max_new_tokens,
         details=details,
+        window_gists=window_gists,
     )
     with progress_bar("answers", "a", quiet) as progress:
         result = evaluate_answers(config, Listener(progress, reporter(quiet))).to_json()

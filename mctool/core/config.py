@@ -84,6 +84,7 @@ class AskConfig:
         path_glob: Only documents whose path matches are searched; None for all.
         languages: Only documents in one of these languages are searched; none for all.
         explain: Measure what each citation is worth to the answer.
+        window_gists: Most gists in the window; None for as many as the card of the GistNet allows.
     """
 
     focus: FocusConfig = FocusConfig()
@@ -96,6 +97,7 @@ class AskConfig:
     path_glob: str | None = None
     languages: tuple[str, ...] = ()
     explain: bool = False
+    window_gists: int | None = None
 
     def __post_init__(self) -> None:
         if self.positions not in get_args(PositionMode):

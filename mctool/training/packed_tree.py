@@ -14,27 +14,33 @@ from mctool.core.records import DocumentCounts
 from mctool.core.timeline import IntArray
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources.corpus import Pack, Question
-from mctool.tree import TREE_NAME, DocumentMeta, Fingerprint, KeyBuilder, Tree, open_writer
+from mctool.tree import TREE_NAME, DocumentMeta, Fingerprint, GistBuilder, KeyBuilder, Tree, open_writer
 from mctool.version import __version__
 
 
 @contextmanager
 def packed_tree(
-    one: Pack, model: str, tokenizer: TextTokenizer, key_builder: KeyBuilder | None = None
+    one: Pack,
+    model: str,
+    tokenizer: TextTokenizer,
+    key_builder: KeyBuilder | None = None,
+    gists: tuple[Fingerprint, GistBuilder] | None = None,
 ) -> Iterator[Tree]:
-    """A tree without gists, in a temporary directory; document i of the pack is document i of the tree.
+    """A tree in a temporary directory; document i of the pack is document i of the tree.
 
     Args:
         one: The documents.
         model: Name of the base model.
         tokenizer: Its tokenizer.
         key_builder: Makes lens keys; None for a tree without.
+        gists: What a tree with gists carries, and what makes them; None for a tree without.
     """
-    fingerprint = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
+    without = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
+    fingerprint, builder = gists or (without, None)
     with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
         place = Path(folder) / TREE_NAME
         Tree.create(place, fingerprint).close()
-        with open_writer(place, key_builder=key_builder) as writer:
+        with open_writer(place, builder, key_builder=key_builder) as writer:
             for number, document in enumerate(one.documents):
                 raw = document.text.encode()
                 path = f"{number}/{document.path}"  # two records may have files of one name

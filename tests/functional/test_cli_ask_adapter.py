@@ -110,3 +110,16 @@ def test_damaged_counts_of_access_are_told_once_and_do_not_keep_from_answering(t
     (tree / "access.sqlite").unlink()
     assert run_cli("ask", COMPASS, "--json", *SHORT).err == ""
     assert json.loads(run_cli("inspect", "--json").out)["access"]["expanded"] > 0
+
+
+def test_a_function_that_is_asked_for_is_one_of_those_shown(run_cli, project, adapter):
+    adapter()
+    (project / "ship.py").write_text(
+        "class Ship:\n    def sail(self, knots):\n        return knots * 2\n\n\ndef dock():\n    pass\n"
+    )
+    assert run_cli("ingest", "ship.py").code == 0
+    done = run_cli("ask", "Which function makes the ship sail?", "--json", *SHORT)
+    assert done.code == 0, done.err
+    assert done.json["answer"] in {"ship.py:Ship", "ship.py:Ship.sail", "ship.py:dock"}
+    streamed = run_cli("ask", "Which function makes the ship sail?", *SHORT)
+    assert streamed.out == f"{done.json['answer']}\n"

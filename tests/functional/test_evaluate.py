@@ -67,6 +67,15 @@ def test_answers(answered, run_cli):
     assert len((answered.parent / "details.jsonl").read_text().splitlines()) == 3 + 2
 
 
+def test_answers_with_gists_in_the_window(answered, run_cli):
+    arguments = ("evaluate", "answers", "--data", answered, "--no-minilm", "--max-new-tokens", 4, "--questions", 2)
+    done = run_cli(*arguments, "--system", "ask", "--system", "ask +2 gists", "--window-gists", 2, "--json")
+    assert done.code == 0, done.err
+    without, with_gists = done.json["rows"]
+    assert with_gists["system"] == "ask +2 gists"
+    assert without["tokens_read"] < with_gists["tokens_read"] <= without["tokens_read"] + 2
+
+
 def test_answers_for_people(answered, run_cli):
     done = run_cli("evaluate", "answers", "--data", answered, "--system", "no text", "--max-new-tokens", 2, "--quiet")
     assert done.code == 0, done.err

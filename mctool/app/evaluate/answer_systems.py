@@ -77,13 +77,19 @@ class AskSystem:
         nets: The model.
         reader: Of the tree, with the same nets.
         max_new_tokens: Most tokens of an answer.
+        window_gists: Most gists in the window; None for as many as by default.
     """
 
-    def __init__(self, nets: MeasuredNets, reader: Reader, max_new_tokens: int) -> None:
+    def __init__(
+        self, nets: MeasuredNets, reader: Reader, max_new_tokens: int, window_gists: int | None = None
+    ) -> None:
         self._nets, self._reader = nets, reader
         default = AskConfig()
         self._config = replace(
-            default, focus=replace(default.focus, w_max=reader.default_w_max), max_new_tokens=max_new_tokens
+            default,
+            focus=replace(default.focus, w_max=reader.default_w_max),
+            max_new_tokens=max_new_tokens,
+            window_gists=window_gists,
         )
 
     def answer(self, asked: Asked, gold: list[int]) -> Result:
@@ -186,11 +192,18 @@ class Site:
 
 
 @contextmanager
-def open_system(name: str, nets: MeasuredNets, site: Site) -> Iterator[System]:
-    """The system of a name (one of :data:`SYSTEMS`), ready for the questions to one tree."""
+def open_system(name: str, nets: MeasuredNets, site: Site, window_gists: int | None = None) -> Iterator[System]:
+    """The system of a name (one of :data:`SYSTEMS`), ready for the questions to one tree.
+
+    Args:
+        name: The system.
+        nets: The model.
+        site: The tree.
+        window_gists: Most gists in the window of ``ask``; None for its default.
+    """
     if name == "ask":
         with Reader(site.tree.path, site.model, nets.model.device.type, nets=nets) as reader:
-            yield AskSystem(nets, reader, site.max_new_tokens)
+            yield AskSystem(nets, reader, site.max_new_tokens, window_gists)
         return
     budget = BUDGETS.get(name, nets.model.trained_positions - site.answer_tokens)
     if name in ("first 1024", "full text"):

@@ -17,6 +17,7 @@ from mctool.app.evaluate.measured_nets import MeasuredNets
 from mctool.app.evaluate.sets import Listener, chosen_sets, load_minilm
 from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
+from mctool.app.text_nets import TextNets
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import ResourceError, UsageError
 from mctool.core.records import Record
@@ -49,6 +50,7 @@ class AnswerEvaluationConfig:
         minilm: Measure hybrid retrieval, where MiniLM is installed.
         max_new_tokens: Most tokens of an answer.
         details: File for every single answer, as JSON Lines; None for none.
+        window_gists: Measure ``ask`` with up to so many gists in its window, too; 0 does not.
     """
 
     data: tuple[Path, ...] = ()
@@ -63,12 +65,15 @@ class AnswerEvaluationConfig:
     minilm: bool = True
     max_new_tokens: int = AskConfig.max_new_tokens
     details: Path | None = None
+    window_gists: int = 0
 
     def __post_init__(self) -> None:
         if self.adapter is not None and not self.lora:
             raise UsageError("--adapter and --no-lora exclude each other", "leave one out")
         if self.max_new_tokens < 1:
             raise UsageError(f"--max-new-tokens {self.max_new_tokens} is not positive")
+        if self.window_gists < 0:
+            raise UsageError(f"--window-gists {self.window_gists} is negative")
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class _Entrant:
     name: str
     system: str
     adapter: bool
+    gists: bool = False
 
     def is_asked(self, asked: Asked) -> bool:
         """Whether there is anything to ask: there are no blocks of an answer that nothing holds."""
@@ -158,6 +164,7 @@ class _Run:
             if not trees:
                 raise UsageError(f"{name} has no questions with a place and an answer", "choose others: --set, --split")
         self._done = 0
+        self._text_nets = TextNets(self._files, config.device, self._listener.report)
         self._known = sum(self._count(tree) for trees in self._trees.values() for tree in trees)
 
     def run(self) -> AnswerEvaluation:
@@ -196,6 +203,8 @@ class _Run:
         if self._adapter is not None:
             known = [_Entrant(name, name, adapter=True) for name in SYSTEMS]
             known += [entrant for entrant in plain if entrant.system in ALSO_PLAIN]
+        if self._config.window_gists:
+            known.append(_Entrant(f"ask +{self._config.window_gists} gists", "ask", known[0].adapter, gists=True))
         parts = self._config.systems
         called = {one.name for one in known}
         wanted = [one for one in known if not parts or any(_means(part.lower(), one.name, called) for part in parts)]
@@ -233,7 +242,8 @@ class _Run:
         self._listener.report(
             f"{set_name}: a tree of {one.documents.n_tokens:,} tokens, {len(one.asked)} questions{slow}"
         )
-        with packed_tree(one.documents, self._files.name, self._tokenizer, self._key_nets) as tree:
+        gists = (self._text_nets.fingerprint, self._text_nets) if self._config.window_gists else None
+        with packed_tree(one.documents, self._files.name, self._tokenizer, self._key_nets, gists) as tree:
             golds = [self._gold(tree, asked) for asked in one.asked]
             site = Site(
                 tree=tree,
@@ -257,7 +267,8 @@ class _Run:
 
     def _ask(self, set_name: str, entrant: _Entrant, site: Site, golds: list[list[int]]) -> Iterator[AnswerDetail]:
         """Ask one system about one tree."""
-        with open_system(entrant.system, self._nets[entrant.adapter], site) as system:
+        most = self._config.window_gists if entrant.gists else None
+        with open_system(entrant.system, self._nets[entrant.adapter], site, most) as system:
             for asked, gold in zip(site.asked, golds, strict=True):
                 if not entrant.is_asked(asked):
                     continue

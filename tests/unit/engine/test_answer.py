@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from mctool.engine.answer import AnswerConfig, answer_nats, decode_answer, read_window, silence
+from mctool.engine.answer import (
+    AnswerConfig,
+    answer_nats,
+    decode_answer,
+    read_window,
+    replace_by_likeliest,
+    silence,
+)
 from mctool.engine.assemble import Window
 from mctool.nets.base_model import BaseModel
 from mctool.nets.model_store import ModelFiles
@@ -203,3 +210,16 @@ def test_an_answer_that_must_speak_does_not_end_before_its_first_word(tokenizer,
     assert spoken.text == tokenizer.decode([spoken.ids[-1]]).strip() != ""
     assert len(spoken.ids) == n_pauses + 1
     assert decode_answer(Reluctant(tokenizer, n_pauses), tokenizer, WINDOW, AnswerConfig(9)).ids == []
+
+
+def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenizer):
+    ids = tokenizer.encode("the keeper of the light")
+    window = Window(base.embed(ids), np.arange(len(ids)), len(ids))
+    texts = ["a.py:dock", "a.py:sail", "b.py:Ship.sail"]
+    read = read_window(base, window)
+    free = decode_answer(base, tokenizer, window, AnswerConfig(4), read=read.fork())
+    likely = {text: answer_nats(base, window, [*tokenizer.encode(f" {text}"), END]) for text in texts}
+    replaced = replace_by_likeliest(free, read, tokenizer, {END}, texts)
+    assert replaced.text == max(likely, key=likely.get)
+    assert replaced.ids == tokenizer.encode(f" {replaced.text}")
+    assert replaced.window is window
