@@ -22,7 +22,7 @@ from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 PIPE_WIDTH = 400
 """Columns of tables that go into a file or a pipe, where lines should not be folded."""
@@ -359,7 +359,7 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _show(result: dict[str, Any], as_json: bool, tables: Callable[[], list[Table]]) -> None:
+def _show(result: dict[str, Any], as_json: bool, tables: Callable[[], Sequence[RenderableType]]) -> None:
     if as_json:
         print_json(result)
         return

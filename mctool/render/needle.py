@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ _STYLES = (SCORE_RAMP[2], SCORE_RAMP[1], SCORE_RAMP[0], SPENT)
 """From no needle found to all of them."""
 
 
-def needle_maps(rows: Iterable[Row], haystack: str) -> list[Table]:
+def needle_maps(rows: Iterable[Row], haystack: str) -> list[Group]:
     """One table a kind: depths downwards, lengths across; in each cell answered / opened, in per cent.
 
     Args:
@@ -31,23 +32,21 @@ def needle_maps(rows: Iterable[Row], haystack: str) -> list[Table]:
     return [_map(kind, of_kind, haystack) for kind, of_kind in kinds.items()]
 
 
-def _map(kind: str, rows: list[Row], haystack: str) -> Table:
+def _map(kind: str, rows: list[Row], haystack: str) -> Group:
     lengths = sorted({row["tokens"] for row in rows})
     total, opened = _mean(rows, "correct"), _mean(rows, "opened")
     title = (
         f"{kind}: {_per_cent(total)} % answered right, {_per_cent(opened)} % opened, "
         f"{sum(row['n'] for row in rows)} needles in {haystack}"
     )
-    table = Table(title=safe_line(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.caption = Text("answered right / opened, in per cent", FAINT)
-    table.caption_justify = "left"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("depth", justify="right")
     for length in lengths:
         table.add_column(f"{length:,}", no_wrap=True)
     for depth, of_depth in groupby(sorted(rows, key=lambda row: (row["depth"], row["tokens"])), lambda r: r["depth"]):
         cells = {row["tokens"]: row for row in of_depth}
         table.add_row(f"{depth:g} %", *(_cell(cells[length]) for length in lengths))
-    return table
+    return Group(Text(safe_line(title)), table, Text("in cells: answered right / opened, in per cent", FAINT))
 
 
 def _cell(row: Row) -> Text:
