@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mctool.cli.console import output_console, print_json, progress_bar, reporter
+from mctool.cli.console import print_json, progress_bar, reporter
+from mctool.cli.evaluate_show import PlotOption, print_tables, show
 from mctool.cli.options import (
     DebugOption,
     DeviceOption,
@@ -23,9 +24,6 @@ from mctool.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-PIPE_WIDTH = 400
-"""Columns of tables that go into a file or a pipe, where lines should not be folded."""
 
 DataOption = Annotated[
     list[Path] | None,
@@ -53,12 +51,10 @@ PerTreeOption = Annotated[int, typer.Option(help="Most questions to one tree tha
 NoMiniLmOption = Annotated[
     bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
 ]
-PlotOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Draw the figures, too, as a .png or .svg (needs mctool\\[plot]).")
-]
 SeedOption = Annotated[int, typer.Option(help="Seed of all draws.")]
 
 evaluate = typer.Typer(help="Measure what mctool does, beside its baselines.", no_args_is_help=True)
+evaluate.command()(show)
 
 
 @evaluate.command()
@@ -362,10 +358,5 @@ def _seed(seed: int) -> int:
 def _show(result: dict[str, Any], as_json: bool, tables: Callable[[], Sequence[RenderableType]]) -> None:
     if as_json:
         print_json(result)
-        return
-    console = output_console()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    for table in tables():
-        console.print(table)
-        console.print()
+    else:
+        print_tables(tables())

@@ -10,7 +10,6 @@ from itertools import accumulate
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
-from rich.text import Text
 
 from mctool.render.safe_text import safe_line
 
@@ -58,7 +57,8 @@ def export_animation(frames: Sequence[Frame], columns: int, title: str) -> str:
             console.print(Segments(Segment.simplify(console.render(part))), end="")
     heights = [console.file.getvalue().count("\n") for console in consoles]  # type: ignore[attr-defined]
     for console, height in zip(consoles, heights, strict=True):
-        console.print("\n" * (max(heights) - height - 1) if height < max(heights) else Text(end=""), end="")
+        if height < max(heights):
+            console.print("\n" * (max(heights) - height), end="")
     pictures = [_svg(console, title, f"mctool-{number}") for number, console in enumerate(consoles)]
     groups = [
         f'<g class="frame frame-{number}">{match[1]}</g>'
