@@ -70,7 +70,7 @@ def plot_focus(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
         panel.set_xlabel("raw tokens in the window")
         panel.set_ylabel("answers shown (± s.e.)")
         panel.set_title(f"{safe_line(name)} ({questions[name]} questions)", fontsize=10)
-        panel.legend(fontsize=7, loc="lower right")
+    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))  # the same signals in each
     save_figure(figure, file)
 
 
@@ -114,10 +114,10 @@ def plot_speed(rows: Iterable[Row], file: Path) -> None:
 
 
 def panels_of(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with panels below each other, two in a row from four on."""
+    """A figure with panels, two in a row."""
     from matplotlib.figure import Figure
 
-    n_columns = 1 if n_panels < 4 else 2
+    n_columns = min(n_panels, 2)
     n_rows = -(-n_panels // n_columns)
     figure = Figure(figsize=(PANEL_INCHES[0] * n_columns, height * n_rows), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
