@@ -114,6 +114,46 @@ def test_needle_for_people(data, run_cli):
     assert not done.err
 
 
+SPEED_ROWS = {"rows": [{"measure": "m", "system": "s", "value": 1.0, "unit": "s", "ratio": None, "baseline": None}]}
+
+
+def test_saved_figures_are_shown_as_when_they_were_measured(data, run_cli):
+    commands = (("focus", "--data", data, "--no-minilm"), (*NEEDLE[1:], "--data", data, "--kind", "fact"))
+    for command in commands:
+        measured = run_cli("evaluate", *command, "--json")
+        shown = run_cli("evaluate", "show", "-", stdin=measured.out.encode())
+        assert shown.code == 0, shown.err
+        name = "facts: 3 questions" if command[0] == "focus" else "fact: 0 % answered right"
+        assert shown.out.startswith(name)
+    done = run_cli("evaluate", "show", "-", stdin=json.dumps(SPEED_ROWS).encode())
+    assert done.out.startswith("speed")
+
+
+def test_saved_figures_become_a_picture(project, run_cli):
+    pytest.importorskip("matplotlib")
+    (project / "speed.json").write_text(json.dumps(SPEED_ROWS))
+    assert run_cli("evaluate", "show", "speed.json", "--plot", "speed.svg").code == 0
+    assert (project / "speed.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("not JSON", "is not JSON"),
+        ("[]", "holds no figures"),
+        ('{"rows": []}', "holds no figures"),
+        ('{"rows": [{"signal": "x"}]}', "holds no figures"),
+        ('{"rows": 3}', "holds no figures"),
+    ],
+)
+def test_what_holds_no_figures_is_refused(project, run_cli, text, told):
+    (project / "f.json").write_text(text)
+    done = run_cli("evaluate", "show", "f.json")
+    assert (done.code, done.out, done.err.count("\n")) == (6, "", 1)
+    assert told in done.err
+    assert run_cli("evaluate", "show", "missing.json").code == 6
+
+
 def test_speed_of_help(project, run_cli):
     done = run_cli("evaluate", "speed", "--part", "help", "--json")
     assert done.code == 0, done.err

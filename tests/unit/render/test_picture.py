@@ -53,12 +53,12 @@ def test_it_runs_nothing_and_loads_nothing(picture):
     [
         (
             [(0, 32, 1.0, "a.py"), (1, 32, 0.0, "a.py"), (2, 1024, 0.0, "b.py"), (0, 32, 0.5, "b.py")], 5,
-            "█ read: 64 of 1,120 tokens (5.7%), 2 passages in 2 of 5 documents   ▒░ left out: all the rest",
+            "███ read: 64 of 1,120 tokens (5.7%), 2 passages in 2 of 5 documents   ▒░ left out: all the rest",
         ),
-        ([(0, 32, 1.0, "a.py")], None, "█ read: 32 of 32 tokens (100.0%), 1 passage in 1 document"),
+        ([(0, 32, 1.0, "a.py")], None, "███ read: 32 of 32 tokens (100.0%), 1 passage in 1 document"),
         (
             [(2, 1024, 0.0, "a.py")], 1,
-            "█ read: 0 of 1,024 tokens (0.0%), 0 passages in 0 of 1 documents   ░ left out: all the rest",
+            "███ read: 0 of 1,024 tokens (0.0%), 0 passages in 0 of 1 documents   ░ left out: all the rest",
         ),
     ],
 )  # fmt: skip
