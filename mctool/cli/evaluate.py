@@ -189,6 +189,9 @@ def needle(
     ] = None,
     samples: Annotated[int, typer.Option(help="Needles of each kind at each depth of each length.")] = 2,
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 32,
+    rag: Annotated[
+        bool, typer.Option("--rag", help="Let the same model answer from the best BM25 chunks at 1,024 tokens, too.")
+    ] = False,
     no_lora: NoLoraOption = False,
     plot: PlotOption = None,
     seed: SeedOption = 0,
@@ -220,6 +223,7 @@ def needle(
         dtype=dtype,
         lora=not no_lora,
         max_new_tokens=max_new_tokens,
+        rag=rag,
         seed=_seed(seed),
     )
     with progress_bar("needles", "n", quiet) as progress:

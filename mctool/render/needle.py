@@ -35,8 +35,9 @@ def needle_maps(rows: Iterable[Row], haystack: str) -> list[Group]:
 def _map(kind: str, rows: list[Row], haystack: str) -> Group:
     lengths = sorted({row["tokens"] for row in rows})
     total, opened = _mean(rows, "correct"), _mean(rows, "opened")
+    peer = "" if rows[0]["rag_correct"] is None else f", from BM25 chunks {_per_cent(_mean(rows, 'rag_correct'))} %"
     title = (
-        f"{kind}: {_per_cent(total)} % answered right, {_per_cent(opened)} % opened, "
+        f"{kind}: {_per_cent(total)} % answered right{peer}, {_per_cent(opened)} % opened, "
         f"{sum(row['n'] for row in rows)} needles in {haystack}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -160,8 +160,10 @@ class Haystack:
         for page, versions in enumerate(texts):
             for text in versions:
                 self._number[page, text] = len(self._documents)
-                encoded = tokenizer.encode_with_offsets(text)
-                self._documents.append(TokenDocument(pages[page].path, text, *encoded))
+                plain = pages[page]
+                is_plain = text == plain.text
+                encoded = (plain.ids, plain.char_starts) if is_plain else tokenizer.encode_with_offsets(text)
+                self._documents.append(TokenDocument(plain.path, text, *encoded))
         self._pages = pages
         self._opening = packed_tree(Pack(self._documents, []), model, tokenizer, key_builder)
         self._stack = ExitStack()

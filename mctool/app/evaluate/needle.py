@@ -10,24 +10,32 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mctool.app.answer_nets import AnswerNets
 from mctool.app.ask import Reader
+from mctool.app.evaluate.answer_questions import Asked
 from mctool.app.evaluate.answer_score import words
+from mctool.app.evaluate.answer_systems import Site, open_system
+from mctool.app.evaluate.answer_windows import ChunkRankings, RawWindows
 from mctool.app.evaluate.haystack import Haystack, Trial, cut_pages, hide, shows
+from mctool.app.evaluate.measured_nets import MeasuredNets
 from mctool.app.evaluate.needle_facts import KINDS, NeedleKind, make_needle, require_kind
 from mctool.app.evaluate.sets import Listener
 from mctool.app.evaluate.standard_library import SET_NAME, docstrings
 from mctool.app.evaluate.texts import read_texts
 from mctool.app.key_nets import KeyNets
+from mctool.app.lenses import Lenses
 from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig
 from mctool.core.errors import UsageError
 from mctool.core.records import AskReport, Record
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources.corpus import SampleDocument, TokenDocument
+from mctool.tree import Tree
 
 HaystackText = Literal["docstrings", "sources"]
 TOKENS = (4_000, 16_000, 64_000, 128_000)
+RAG = "bm25 1024"
+"""The system of ``evaluate answers`` that is measured beside mctool."""
+
 DEPTHS = (0.0, 25.0, 50.0, 75.0, 100.0)
 
 
@@ -47,6 +55,7 @@ class NeedleConfig:
         dtype: Number type of its weights.
         lora: Answer with the adapter that is known for the model.
         max_new_tokens: Most tokens of an answer.
+        rag: Let the same model answer from the best BM25 chunks, too.
         seed: Seed of all draws.
     """
 
@@ -61,6 +70,7 @@ class NeedleConfig:
     dtype: str = "auto"
     lora: bool = True
     max_new_tokens: int = 32
+    rag: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,8 +95,9 @@ class NeedleRow(Record):
     """The needles of one kind at one depth of one length.
 
     ``opened`` is the share whose answer, and every sentence that leads to it, was raw in the window when the answer
-    ended; ``correct`` the share that was answered right; ``depth`` is in per cent. ``seconds`` is the median time of a
-    question without loading.
+    ended; ``correct`` the share that was answered right, ``rag_correct`` that which the same model answers right from
+    the best BM25 chunks at 1,024 tokens (None when not measured); ``depth`` is in per cent. ``seconds`` is the median
+    time of a question without loading.
     """
 
     tokens: int
@@ -96,6 +107,7 @@ class NeedleRow(Record):
     kind: str
     n: int
     seconds: float
+    rag_correct: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,7 @@ class NeedleDetail(Record):
     opened: bool
     correct: bool
     seconds: float
+    rag_answer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,7 @@ class _Run:
             raise UsageError("--data holds no text", "give files with text")
         files = resolve_model(config.model, report=listener.report)
         self._tokenizer = TextTokenizer.load(files)
-        self._nets = AnswerNets.of_model(files, self._tokenizer, config.device, config.dtype, config.lora)
+        self._nets = MeasuredNets.of_model(files, self._tokenizer, config.device, config.dtype, config.lora)
         self._key_nets = KeyNets.find(config.device)
         self._done = 0
 
@@ -195,7 +208,7 @@ class _Run:
                     NeedleRow(
                         tokens=n_tokens, depth=depth, opened=fmean(one.opened for one in details),
                         correct=fmean(one.correct for one in details), kind=kind, n=len(details),
-                        seconds=median(one.seconds for one in details),
+                        seconds=median(one.seconds for one in details), rag_correct=_rag_share(details),
                     )
                 )  # fmt: skip
 
@@ -219,6 +232,7 @@ class _Run:
         ):
             focus = FocusConfig(w_max=reader.default_w_max)
             report = reader.ask(needle.question, AskConfig(focus=focus, max_new_tokens=self._config.max_new_tokens))
+            rag_answer = self._answer_of_rag(reader.tree, needle.question) if self._config.rag else None
         self._done += 1
         cells = len(self._config.tokens) * len(self._config.kinds) * len(self._config.depths)
         self._listener.progress(self._done, cells * self._config.samples)
@@ -227,8 +241,23 @@ class _Run:
             answer=report.answer if report.supported else "", supported=report.supported,
             opened=_is_open(report, haystack, trial),
             correct=report.supported and is_right(report.answer, needle.answer),
-            seconds=report.seconds.total - report.seconds.load,
+            seconds=report.seconds.total - report.seconds.load, rag_answer=rag_answer,
         )  # fmt: skip
+
+    def _answer_of_rag(self, tree: Tree, question: str) -> str:
+        """What the same model answers from the best BM25 chunks; empty when it refuses."""
+        asked, most = Asked(question, "answerable"), self._config.max_new_tokens
+        site = Site(
+            tree, self._config.model, [asked], RawWindows(tree, self._tokenizer), ChunkRankings(tree, None),
+            Lenses(tree, None, self._listener.report), answer_tokens=most, max_new_tokens=most,
+        )  # fmt: skip
+        with open_system(RAG, self._nets, site) as system:
+            return system.answer(asked, []).answer
+
+
+def _rag_share(details: Sequence[NeedleDetail]) -> float | None:
+    answers = [(one.rag_answer, one.gold) for one in details if one.rag_answer is not None]
+    return fmean(is_right(answer, gold) for answer, gold in answers) if answers else None
 
 
 def _is_open(report: AskReport, haystack: Haystack, trial: Trial) -> bool:

@@ -148,6 +148,15 @@ def test_a_needle_is_the_same_whatever_else_is_measured(config):
     assert replace(alone.details[0], seconds=0) in [replace(one, seconds=0) for one in among]
 
 
+def test_ordinary_retrieval_is_measured_when_asked_for(config):
+    config = replace(config, tokens=(600,), depths=(50.0,), kinds=("fact",), samples=1)
+    (plain,) = evaluate_needle(config).rows
+    with_rag = evaluate_needle(replace(config, rag=True))
+    assert plain.rag_correct is None
+    assert with_rag.rows[0].rag_correct == float(is_right(with_rag.details[0].rag_answer, with_rag.details[0].gold))
+    assert replace(with_rag.rows[0], seconds=0, rag_correct=None) == replace(plain, seconds=0)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

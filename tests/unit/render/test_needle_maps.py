@@ -8,7 +8,7 @@ from rich.console import Console
 from mctool.render.needle import needle_maps
 
 ROWS = [
-    {"tokens": tokens, "depth": depth, "opened": 1.0, "correct": correct, "kind": kind, "n": 2}
+    {"tokens": tokens, "depth": depth, "opened": 1.0, "correct": correct, "kind": kind, "n": 2, "rag_correct": None}
     for kind in ("pass-key", "fact")
     for tokens, depth, correct in ((4000, 0.0, 1.0), (4000, 50.0, 0.5), (128_000, 0.0, 0.0), (128_000, 50.0, 1.0))
 ]
@@ -28,6 +28,11 @@ def test_the_map_reads_without_colour():
     assert ["depth", "4,000", "128,000"] in lines
     assert ["0", "%", "█████", "100/100", "░░░░░", "0/100"] in lines
     assert ["50", "%", "██░░░", "50/100", "█████", "100/100"] in lines
+
+
+def test_ordinary_retrieval_stands_in_the_title():
+    rows = [row | {"rag_correct": 0.25} for row in ROWS]
+    assert "pass-key: 62 % answered right, from BM25 chunks 25 %, 100 % opened" in drawn(rows, width=100)
 
 
 def test_it_fits_a_narrow_terminal():
