@@ -187,6 +187,9 @@ def needle(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only pass-key, fact, multi-key or tracking; may be repeated."),
     ] = None,
+    lens: Annotated[
+        str, typer.Option(help="The lens: hybrid, learned or lexical; the last takes less time for long texts.")
+    ] = AskConfig.lens,
     samples: Annotated[int, typer.Option(help="Needles of each kind at each depth of each length.")] = 2,
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 32,
     rag: Annotated[
@@ -217,6 +220,7 @@ def needle(
         tokens=tuple(sorted(set(tokens))) if tokens else TOKENS,
         depths=tuple(sorted(set(depth))) if depth else DEPTHS,
         kinds=tuple(dict.fromkeys(kind)) if kind else KINDS,  # type: ignore[arg-type]  (refused by the configuration)
+        lens=lens,  # type: ignore[arg-type]
         samples=samples,
         model=model,
         device=device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Literal, get_args
@@ -23,7 +23,7 @@ from mctool.app.evaluate.standard_library import SET_NAME, docstrings
 from mctool.app.evaluate.texts import read_texts
 from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
-from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig
+from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig, LensName
 from mctool.core.errors import UsageError
 from mctool.core.records import AskReport, Record
 from mctool.nets.model_store import resolve_model
@@ -49,6 +49,7 @@ class NeedleConfig:
         tokens: Lengths of the haystack.
         depths: Where the needle stands, in per cent of the tokens.
         kinds: What is hidden.
+        lens: Which lens looks for them; the lexical one needs no lens keys, so that long texts take less time.
         samples: Needles of each kind at each depth of each length.
         model: The base model.
         device: Where it computes.
@@ -64,6 +65,7 @@ class NeedleConfig:
     tokens: tuple[int, ...] = TOKENS
     depths: tuple[float, ...] = DEPTHS
     kinds: tuple[NeedleKind, ...] = KINDS
+    lens: LensName = AskConfig.lens
     samples: int = 2
     model: str = DEFAULT_MODEL
     device: str = "auto"
@@ -84,6 +86,7 @@ class NeedleConfig:
                 raise UsageError(f"--depth {depth:g} is not between 0 and 100 per cent")
         for kind in self.kinds:
             require_kind(kind)
+        AskConfig(lens=self.lens)  # refuses other names
         if self.samples < 1:
             raise UsageError(f"--samples {self.samples} is not positive")
         if self.max_new_tokens < 1:
@@ -180,7 +183,8 @@ class _Run:
         files = resolve_model(config.model, report=listener.report)
         self._tokenizer = TextTokenizer.load(files)
         self._nets = MeasuredNets.of_model(files, self._tokenizer, config.device, config.dtype, config.lora)
-        self._key_nets = KeyNets.find(config.device)
+        self._key_nets = None if config.lens == "lexical" else KeyNets.find(config.device)
+        self._ask_config = AskConfig(lens=config.lens, max_new_tokens=config.max_new_tokens)
         self._done = 0
 
     def run(self) -> NeedleEvaluation:
@@ -231,7 +235,7 @@ class _Run:
             Reader(place, self._config.model, self._config.device, nets=nets, report=self._listener.report) as reader,
         ):
             focus = FocusConfig(w_max=reader.default_w_max)
-            report = reader.ask(needle.question, AskConfig(focus=focus, max_new_tokens=self._config.max_new_tokens))
+            report = reader.ask(needle.question, replace(self._ask_config, focus=focus))
             rag_answer = self._answer_of_rag(reader.tree, needle.question) if self._config.rag else None
         self._done += 1
         cells = len(self._config.tokens) * len(self._config.kinds) * len(self._config.depths)

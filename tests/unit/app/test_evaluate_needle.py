@@ -164,6 +164,7 @@ def test_ordinary_retrieval_is_measured_when_asked_for(config):
         ({"depths": (101.0,)}, "--depth 101 is not between 0 and 100"),
         ({"depths": (float("nan"),)}, "--depth nan is not between"),
         ({"kinds": ("pin",)}, "--kind pin is not one of pass-key, fact"),
+        ({"lens": "magic"}, "--lens magic is not one of hybrid"),
         ({"samples": 0}, "--samples 0 is not positive"),
         ({"max_new_tokens": 0}, "--max-new-tokens 0 is not positive"),
         ({"haystack": "hay"}, "--haystack hay is not one of docstrings, sources"),
