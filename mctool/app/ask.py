@@ -16,7 +16,7 @@ from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
 from mctool.app.listeners import Listeners
 from mctool.app.stale import stale_documents
-from mctool.app.telemetry import ask_span, wants_spans
+from mctool.app.telemetry import ask_span, exports_spans
 from mctool.app.text_nets import TextNets
 from mctool.app.trees import locate_tree
 from mctool.core.config import DEFAULT_MODEL, AskConfig
@@ -108,9 +108,9 @@ class Reader:
         if not question.strip():
             raise UsageError("the question is empty", "ask something")
         listeners = listeners or Listeners()
-        if not wants_spans():
+        if not self._exports_spans:
             return Asking(self, question, config, listeners, turns).run()
-        with ask_span(self._report, listeners) as (heard, finish):
+        with ask_span(listeners) as (heard, finish):
             return finish(Asking(self, question, config, heard, turns).run())
 
     @cached_property
@@ -133,6 +133,10 @@ class Reader:
     def lenses(self) -> Lenses:
         """Makes the lens for a question."""
         return Lenses(self.tree, KeyNets.find(self._device), self._report)
+
+    @cached_property
+    def _exports_spans(self) -> bool:
+        return exports_spans(self._report)
 
     @cached_property
     def stale(self) -> list[str]:

@@ -40,24 +40,34 @@ def wants_spans() -> bool:
     return not is_off and any(os.environ.get(name) for name in ENDPOINTS)
 
 
+def exports_spans(report: Callable[[str], None]) -> bool:
+    """Whether spans are wanted and can be made; ``report`` takes a line for the user where only the packages lack.
+
+    Answers do not fail for that: the variable may stand in an environment that was not made for this program.
+    """
+    if not wants_spans():
+        return False
+    if _tracer() is None:
+        report('spans are not exported: OpenTelemetry is not installed; pip install "mctool[otel]"')
+        return False
+    return True
+
+
 @contextmanager
-def ask_span(report: Callable[[str], None], listeners: Listeners) -> Iterator[tuple[Listeners, Finish]]:
-    """A span for one question, with one below it for each part of the work.
+def ask_span(listeners: Listeners) -> Iterator[tuple[Listeners, Finish]]:
+    """A span for one question, with one below it for each part of the work; only where :func:`exports_spans`.
 
     Args:
-        report: Takes a line for the user when the packages of the extra are missing; then there are no spans.
         listeners: Who else is told.
 
     Yields:
         Listeners that make the spans below, and what takes the report in the end.
     """
-    tracer = _tracer()
-    if tracer is None:
-        report('spans are not exported: OpenTelemetry is not installed; pip install "mctool[otel]"')
-        yield listeners, lambda done: done
-        return
     from opentelemetry.trace import Status, StatusCode
 
+    tracer = _tracer()
+    if tracer is None:
+        raise ValueError("there is no OpenTelemetry to make spans with")
     offset_ns = time.time_ns() - round(time.perf_counter() * 1e9)
     with tracer.start_as_current_span("mctool.ask", record_exception=False, set_status_on_exception=False) as span:
 

@@ -92,8 +92,10 @@ def test_the_standard_variables_switch_it(monkeypatch, variables, wanted):
     assert telemetry.wants_spans() == wanted
 
 
-def test_without_the_extra_the_answer_comes_and_the_user_is_told(monkeypatch):
+def test_without_the_extra_the_answer_comes_and_the_user_is_told_once(reader, monkeypatch):
     told, plain = [], builtins.__import__
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(reader, "_report", told.append)
 
     def refuse(name, *arguments, **options):
         if name.startswith("opentelemetry"):
@@ -103,9 +105,9 @@ def test_without_the_extra_the_answer_comes_and_the_user_is_told(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     telemetry._tracer.cache_clear()
     try:
-        with telemetry.ask_span(told.append, listeners := Listeners()) as (heard, finish):
-            assert heard is listeners
-            assert finish("report") == "report"
+        assert [reader.focus("Who owns the lighthouse?", AskConfig()).citations != [] for _ in range(2)] == [True, True]
     finally:
         telemetry._tracer.cache_clear()
-    assert told == ['spans are not exported: OpenTelemetry is not installed; pip install "mctool[otel]"']
+    assert [line for line in told if "spans" in line] == [
+        'spans are not exported: OpenTelemetry is not installed; pip install "mctool[otel]"'
+    ]
