@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mctool.core.errors import MismatchError
 from mctool.core.evidence import Evidence
@@ -88,7 +88,7 @@ class AnswerNets:
         self._device, self._dtype = device, dtype
 
     @classmethod
-    def of_model(cls, files: ModelFiles, tokenizer: TextTokenizer, device: str, dtype: str, lora: bool) -> AnswerNets:
+    def of_model(cls, files: ModelFiles, tokenizer: TextTokenizer, device: str, dtype: str, lora: bool) -> Self:
         """A model with the adapter that is known for it, unless ``lora`` is off; raises as the constructor does."""
         return cls(files, tokenizer, device, dtype, find_adapter(files.name) if lora else None)
 

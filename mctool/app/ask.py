@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mctool.app.answer_nets import AnswerNets
 from mctool.app.asking import Asking
@@ -17,6 +16,7 @@ from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
 from mctool.app.listeners import Listeners
 from mctool.app.stale import stale_documents
+from mctool.app.telemetry import ask_span, exports_spans
 from mctool.app.text_nets import TextNets
 from mctool.app.trees import locate_tree
 from mctool.core.config import DEFAULT_MODEL, AskConfig
@@ -26,9 +26,6 @@ from mctool.core.timeline import IntArray
 from mctool.engine.prompt import Turn
 from mctool.nets.model_store import resolve_model
 from mctool.tree import LexicalIndex, Tree
-
-if TYPE_CHECKING:
-    pass
 
 W_MAX_CPU = 2048
 W_MAX_ACCELERATOR = 8192
@@ -110,7 +107,11 @@ class Reader:
         """
         if not question.strip():
             raise UsageError("the question is empty", "ask something")
-        return Asking(self, question, config, listeners or Listeners(), turns).run()
+        listeners = listeners or Listeners()
+        if not self._exports_spans:
+            return Asking(self, question, config, listeners, turns).run()
+        with ask_span(listeners) as (heard, finish):
+            return finish(Asking(self, question, config, heard, turns).run())
 
     @cached_property
     def answer_nets(self) -> AnswerNets:
@@ -132,6 +133,10 @@ class Reader:
     def lenses(self) -> Lenses:
         """Makes the lens for a question."""
         return Lenses(self.tree, KeyNets.find(self._device), self._report)
+
+    @cached_property
+    def _exports_spans(self) -> bool:
+        return exports_spans(self._report)
 
     @cached_property
     def stale(self) -> list[str]:

@@ -15,7 +15,7 @@ from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
 from mctool.app.code_places import code_places
 from mctool.app.describe import describe_entries, describe_run
-from mctool.app.listeners import Listeners
+from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
 from mctool.core.config import AskConfig
 from mctool.core.errors import UsageError
@@ -89,15 +89,22 @@ class Asking:
     def _hits(self, text: str) -> list[TermHits]:
         started = time.perf_counter()
         hits = self._reader.index.hits(text)
-        self._clock.lens += time.perf_counter() - started
+        self._clock.lens += self._ended("words", started, terms=len(hits))
         return hits
 
     @cached_property
     def _answer_nets(self) -> AnswerNets:
         started = time.perf_counter()
         nets = self._reader.answer_nets
-        self._clock.load += time.perf_counter() - started
+        self._clock.load += self._ended("load", started)
         return nets
+
+    def _ended(self, name: str, started: float, /, **facts: str | int | float) -> float:
+        """Tell of a part of the work that began at ``started`` and ends now; the seconds that it took."""
+        seconds = time.perf_counter() - started
+        if self._listeners.on_stage is not None:
+            self._listeners.on_stage(Stage(name, started, seconds, facts))
+        return seconds
 
     def _shows_text(self) -> bool:
         return bool((self._focus.context.lod == 0).any())
@@ -124,12 +131,12 @@ class Asking:
     def _load_lens(self) -> None:
         started = time.perf_counter()
         self._reader.lenses.load(self._config.lens)
-        self._clock.load += time.perf_counter() - started
+        self._clock.load += self._ended("load", started)
 
     def _lens(self, text: str, hits: list[TermHits]) -> UtilityLens:
         started = time.perf_counter()
         lens = self._reader.lenses.choose(self._config.lens, text, hits, self._searched())
-        self._clock.lens += time.perf_counter() - started
+        self._clock.lens += self._ended("lens", started, name=lens.name)
         return lens
 
     def _searched(self) -> np.ndarray | None:
@@ -165,6 +172,10 @@ class Asking:
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
         self._touched["expanded"] += step.plan.expand
         self._touched["collapsed"] += step.plan.collapse
+        if self._listeners.on_stage is not None:
+            facts = {"iteration": iteration, **step.record.to_json()}
+            seconds = facts.pop("seconds")
+            self._listeners.on_stage(Stage("refocus", time.perf_counter() - seconds, seconds, facts))
         self._told(iteration, step.context, step.scores, step)
 
     def _told(self, iteration: int, context: WorkingContext, scores: FloatArray, step: RefocusStep | None) -> None:
@@ -190,15 +201,24 @@ class Asking:
         with gc_paused():
             from mctool.engine.answer import AnswerConfig
         _ = nets.model
-        self._clock.load += time.perf_counter() - loading
+        self._clock.load += self._ended("load", loading)
         config = AnswerConfig(self._config.max_new_tokens, self._config.temperature, self._config.seed)
         runs = raw_runs(self._focus.context, self._focus.scores)
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
         places = code_places(self._tree, runs, self._names) if kind == "code" and self._style == "short" else None
-        return nets.answer(
-            self._window(self._focus), kind, config, evidence, self._listeners.on_text, self._refocus_on, places
-        )
+        window, reading_at = self._window(self._focus), time.perf_counter()
+        reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
+        self._told_reading(reading, len(window), reading_at)
+        return reading
+
+    def _told_reading(self, reading: Reading, n_read: int, started: float) -> None:
+        """Tell of the two parts of what has just ended: up to the first token, and from there on."""
+        if self._listeners.on_stage is not None:
+            prefill = reading.first_token_at - started
+            self._listeners.on_stage(Stage("prefill", started, prefill, {"tokens": n_read}))
+            if reading.answer is not None:
+                self._ended("decode", reading.first_token_at, tokens=len(reading.answer.ids))
 
     def _window(self, focus: Focus) -> Window:
         from mctool.engine.assemble import assemble

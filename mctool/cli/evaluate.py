@@ -1,4 +1,4 @@
-"""``mctool evaluate answers``, ``focus``, ``speed`` and ``substitution``."""
+"""``mctool evaluate answers``, ``focus``, ``needle``, ``speed`` and ``substitution``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mctool.cli.console import output_console, print_json, progress_bar, reporter
-from mctool.cli.options import DebugOption, DeviceOption, DtypeOption, JsonOption, ModelOption, QuietOption
+from mctool.cli.console import print_json, progress_bar, reporter
+from mctool.cli.evaluate_show import PlotOption, print_tables, show
+from mctool.cli.options import (
+    DebugOption,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    NoLoraOption,
+    QuietOption,
+)
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-PIPE_WIDTH = 400
-"""Columns of tables that go into a file or a pipe, where lines should not be folded."""
+    from rich.console import RenderableType
 
 DataOption = Annotated[
     list[Path] | None,
@@ -45,12 +51,10 @@ PerTreeOption = Annotated[int, typer.Option(help="Most questions to one tree tha
 NoMiniLmOption = Annotated[
     bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
 ]
-PlotOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Draw the figures, too, as a .png or .svg (needs mctool\\[plot]).")
-]
 SeedOption = Annotated[int, typer.Option(help="Seed of all draws.")]
 
 evaluate = typer.Typer(help="Measure what mctool does, beside its baselines.", no_args_is_help=True)
+evaluate.command()(show)
 
 
 @evaluate.command()
@@ -165,6 +169,78 @@ def focus(
     if plot is not None:
         plot_focus(result["rows"], result["sets"], plot)
     _show(result, as_json, lambda: focus_tables(result["rows"], result["sets"]))
+
+
+@evaluate.command()
+def needle(
+    more: DataArguments = None,
+    data: DataOption = None,
+    haystack: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Without --data: docstrings or sources of Python's standard library."),
+    ] = "docstrings",
+    tokens: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Length of the text; may be repeated. [default: 4000, 16000, 64000, 128000]"),
+    ] = None,
+    depth: Annotated[
+        list[float] | None,
+        typer.Option(metavar="PERCENT", help="Where the needle stands; may be repeated. [default: 0, 25, 50, 75, 100]"),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only pass-key, fact, multi-key or tracking; may be repeated."),
+    ] = None,
+    lens: Annotated[
+        str, typer.Option(help="The lens: hybrid, learned or lexical; the last takes less time for long texts.")
+    ] = AskConfig.lens,
+    samples: Annotated[int, typer.Option(help="Needles of each kind at each depth of each length.")] = 2,
+    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 32,
+    rag: Annotated[
+        bool, typer.Option("--rag", help="Let the same model answer from the best BM25 chunks at 1,024 tokens, too.")
+    ] = False,
+    no_lora: NoLoraOption = False,
+    plot: PlotOption = None,
+    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    _debug: DebugOption = False,
+) -> None:
+    """Is one made-up sentence found in a long text, and its question answered, wherever it stands?"""
+    from mctool.app.evaluate.needle import DEPTHS, TOKENS, NeedleConfig, evaluate_needle
+    from mctool.app.evaluate.needle_facts import KINDS
+    from mctool.app.evaluate.sets import Listener
+    from mctool.render.needle import needle_maps
+    from mctool.render.plots import require_plotting
+
+    if plot is not None:
+        require_plotting(plot)
+    config = NeedleConfig(
+        data=_files(data, more),
+        haystack=haystack,  # type: ignore[arg-type]  (the configuration refuses other names)
+        tokens=tuple(sorted(set(tokens))) if tokens else TOKENS,
+        depths=tuple(sorted(set(depth))) if depth else DEPTHS,
+        kinds=tuple(dict.fromkeys(kind)) if kind else KINDS,  # type: ignore[arg-type]  (refused by the configuration)
+        lens=lens,  # type: ignore[arg-type]
+        samples=samples,
+        model=model,
+        device=device,
+        dtype=dtype,
+        lora=not no_lora,
+        max_new_tokens=max_new_tokens,
+        rag=rag,
+        seed=_seed(seed),
+    )
+    with progress_bar("needles", "n", quiet) as progress:
+        result = evaluate_needle(config, Listener(progress, reporter(quiet))).to_json()
+    if plot is not None:
+        from mctool.render.needle_plot import plot_needle
+
+        plot_needle(result["rows"], result["haystack"], plot)
+    _show(result, as_json, lambda: needle_maps(result["rows"], result["haystack"]))
 
 
 @evaluate.command()
@@ -293,13 +369,8 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _show(result: dict[str, Any], as_json: bool, tables: Callable[[], list[Table]]) -> None:
+def _show(result: dict[str, Any], as_json: bool, tables: Callable[[], Sequence[RenderableType]]) -> None:
     if as_json:
         print_json(result)
-        return
-    console = output_console()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    for table in tables():
-        console.print(table)
-        console.print()
+    else:
+        print_tables(tables())

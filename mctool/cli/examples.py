@@ -59,6 +59,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mctool evaluate focus --no-minilm",
         "mctool evaluate focus --data records.jsonl.zst --questions 60 --json",
     ),
+    "evaluate needle": (
+        "mctool evaluate needle --tokens 4000 --tokens 32000 --kind pass-key",
+        "mctool evaluate needle --data book.jsonl --plot needle.svg",
+    ),
+    "evaluate show": (
+        "mctool evaluate show focus.json --plot focus.svg",
+        "mctool evaluate needle --json | mctool evaluate show - --plot needle.svg",
+    ),
     "evaluate speed": ("mctool evaluate speed --part ingest --part ask", "mctool evaluate speed --large --json"),
     "evaluate substitution": (
         "mctool evaluate substitution --windows 4 --n-blocks 16 --lod 1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from mctool.core.config import AskConfig
 from mctool.core.errors import MctoolError, ResourceError, SourceError, TreeNotFoundError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from mctool.core.inspection import TracedQuestion
     from mctool.core.page import Page
@@ -82,13 +82,14 @@ def write_picture(file: str, source: FocusSource) -> None:
     Raises:
         ResourceError: The file cannot be written.
     """
+    from mctool.cli.focus_cast import outcome
     from mctool.render.picture import export_svg, picture_console
 
     console = picture_console(PICTURE_COLUMNS)
     if source.trace is not None:
         for traced in (questions := _read_trace(source.trace)):
             with _tree_of(traced) as tree:
-                _draw_answer(console, traced, tree)
+                _print_all(console, outcome(traced, tree, console.width))
         title = questions[0].question
     else:
         from mctool.app.ask import Reader
@@ -96,8 +97,38 @@ def write_picture(file: str, source: FocusSource) -> None:
 
         title = source.query or ""
         with Reader(source.tree, source.model, report=reporter(source.quiet)) as reader:
-            _draw_answer(console, traced_focus(reader, title, source.config), reader.tree)
+            traced = traced_focus(reader, title, source.config)
+            _print_all(console, outcome(traced, reader.tree, console.width))
     _write(file, "--svg", export_svg(console, title), source.quiet)
+
+
+def write_animation(file: str, source: FocusSource) -> None:
+    """Write how focus came about and what was answered, as one animated SVG of the terminal.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    from mctool.cli.focus_cast import cast
+    from mctool.render.picture import export_animation
+
+    with _traced(source) as (traced, tree):
+        frames = cast(traced, tree, PICTURE_COLUMNS)
+    _write(file, "--svg", export_animation(frames, PICTURE_COLUMNS, traced.question), source.quiet)
+
+
+@contextmanager
+def _traced(source: FocusSource) -> Iterator[tuple[TracedQuestion, Tree | None]]:
+    """The question of --query, or the first one of --trace, and its tree."""
+    if source.trace is not None:
+        traced = _read_trace(source.trace)[0]
+        with _tree_of(traced) as tree:
+            yield traced, tree
+        return
+    from mctool.app.ask import Reader
+    from mctool.app.traced_focus import traced_focus
+
+    with Reader(source.tree, source.model, report=reporter(source.quiet)) as reader:
+        yield traced_focus(reader, source.query or "", source.config), reader.tree
 
 
 def serve_page(source: FocusSource, port: int) -> None:
@@ -191,17 +222,6 @@ def _draw_outcome(console: Console, traced: TracedQuestion, tree: Tree | None) -
     _print_passages(console, traced)
 
 
-def _draw_answer(console: Console, traced: TracedQuestion, tree: Tree | None) -> None:
-    """Draw a question with its answer, if there is one, and where that came from."""
-    from mctool.render.safe_text import safe_text
-
-    console.print(safe_text(traced.question), style="bold", markup=False)
-    if traced.answer is not None and traced.answer.answer:
-        console.print(safe_text(traced.answer.answer), markup=False)
-    console.print()
-    _draw_outcome(console, traced, tree)
-
-
 def _replay(traced: TracedQuestion, tree: Tree | None) -> None:
     """Draw the first cover and each refocus of one question, then its answer."""
     from mctool.render.lod_map import render_lod_map, step_title
@@ -245,6 +265,11 @@ def _print_passages(console: Console, traced: TracedQuestion) -> None:
         console.print(render_nearest(answer.nearest))
     else:
         console.print(render_citations(answer.citations if answer else []))
+
+
+def _print_all(console: Console, parts: Iterable[RenderableType]) -> None:
+    for part in parts:
+        console.print(part)
 
 
 def _places(tree: Tree | None) -> Places | None:

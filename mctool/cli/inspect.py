@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mctool.cli.console import output_console, print_json
-from mctool.cli.focus_views import FocusSource, serve_page, show_query, show_trace, write_page, write_picture
+from mctool.cli.focus_views import (
+    FocusSource,
+    serve_page,
+    show_query,
+    show_trace,
+    write_animation,
+    write_page,
+    write_picture,
+)
 from mctool.cli.options import DebugOption, JsonOption, ModelOption, QuietOption, TreeOption
 from mctool.core.config import DEFAULT_MODEL, AskConfig
 from mctool.core.errors import UsageError
@@ -57,6 +65,9 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE", help="Write the map of --query or --trace as a picture; - for standard output."),
     ] = None,
+    animate: Annotated[
+        bool, typer.Option("--animate", help="Let the picture of --svg show each refocus, one after the other.")
+    ] = False,
     serve: Annotated[
         bool, typer.Option("--serve", help="Open the page of --html live, for the browser on this machine alone.")
     ] = False,
@@ -81,6 +92,8 @@ def inspect(
         "--query": query, "--node": node, "--doc": doc, "--text": text, "--trace": trace, "--hot": hot, "--cold": cold,
     }  # fmt: skip
     _require_one(shown)
+    if animate and svg is None:
+        raise UsageError("--animate is for --svg", "give it --svg FILE, and --query TEXT or --trace FILE")
     _require_one({"--html": html, "--svg": svg, "--serve": serve or None, "--json": as_json or None})
     if query == STDIN:
         query = sys.stdin.read()
@@ -96,7 +109,7 @@ def inspect(
     elif svg is not None:
         if query is None and trace is None:
             raise UsageError("--svg draws the focus of a question", "give it --query TEXT or --trace FILE")
-        write_picture(svg, source)
+        (write_animation if animate else write_picture)(svg, source)
     elif trace is not None:
         show_trace(trace, as_json)
     elif query is not None:

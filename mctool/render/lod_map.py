@@ -7,7 +7,7 @@ without colour; its colour, and a bar above it, tell the focus score.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -77,6 +77,7 @@ def render_lod_map(
     previous: Sequence[FocusEntry] | None = None,
     title: str | None = None,
     places: Places | None = None,
+    numbers: Mapping[str, str] | None = None,
 ) -> LodMap:
     """Draw a working context; print the result with Rich.
 
@@ -89,6 +90,7 @@ def render_lod_map(
         title: Head line; see :func:`step_title`.
         places: Where documents begin and lines lie; without it, runs are told by their tokens, and documents by what
             the entries say.
+        numbers: Place of a raw run, as ``path:first-last`` -> what is written before it, such as ``[1]``.
 
     Raises:
         ValueError: The entries do not tile a timeline, the previous ones tile another, or a number is out of range.
@@ -104,6 +106,7 @@ def render_lod_map(
         width=width,
         title=title,
         places=places,
+        numbers=numbers or {},
     )
 
 
@@ -119,6 +122,7 @@ class LodMap:
     width: int
     title: str | None
     places: Places | None
+    numbers: Mapping[str, str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The lines of the map."""
@@ -216,7 +220,8 @@ class LodMap:
         if run.path is None or self.places is None:
             return f"{safe_line(run.path or '?')} tokens {run.start_token:,}-{run.end_token:,}"
         first, last = self.places.line_range(run.start_token, run.end_token)
-        return f"{self._name(run.path)}:{first}-{last}"
+        number = self.numbers.get(f"{safe_line(run.path)}:{first}-{last}", "")
+        return f"{number}{' ' if number else ''}{self._name(run.path)}:{first}-{last}"
 
     def _budget(self, glyphs: Glyphs) -> Text:
         over = self.cost > self.w_max

@@ -55,7 +55,7 @@ def plot_focus(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
     """
     groups = [(name, list(of_set)) for name, of_set in groupby(rows, key=lambda row: row["set"])]
     questions = {one["set"]: one["questions"] for one in sets}
-    figure, panels = _panels(len(groups), PANEL_INCHES[1])
+    figure, panels = panels_of(len(groups), PANEL_INCHES[1])
     for panel, (name, of_set) in zip(panels, groups, strict=True):
         others = count()
         for signal, group in groupby(of_set, key=lambda row: row["signal"]):
@@ -70,8 +70,8 @@ def plot_focus(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
         panel.set_xlabel("raw tokens in the window")
         panel.set_ylabel("answers shown (± s.e.)")
         panel.set_title(f"{safe_line(name)} ({questions[name]} questions)", fontsize=10)
-        panel.legend(fontsize=7, loc="lower right")
-    _save(figure, file)
+    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))  # the same signals in each
+    save_figure(figure, file)
 
 
 def plot_answers(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
@@ -84,7 +84,7 @@ def plot_answers(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
     """
     groups = [(name, list(of_set)) for name, of_set in groupby(rows, key=lambda row: row["set"])]
     asked = {one["set"]: one["answerable"] for one in sets}
-    figure, panels = _panels(len(groups), 1.2 + BAR_INCHES * max(len(of_set) for _, of_set in groups))
+    figure, panels = panels_of(len(groups), 1.2 + BAR_INCHES * max(len(of_set) for _, of_set in groups))
     for panel, (name, of_set) in zip(panels, groups, strict=True):
         is_lookup = any(row["lookup"] is not None for row in of_set)
         values = [row["lookup"] or 0.0 if is_lookup else row["f1"] for row in of_set]
@@ -95,7 +95,7 @@ def plot_answers(rows: Iterable[Row], sets: Iterable[Row], file: Path) -> None:
         panel.set_xlim(0, 1)
         panel.set_xlabel("functions named or cited first (± s.e.)" if is_lookup else "F1 (± s.e.)")
         panel.set_title(f"{safe_line(name)} ({asked[name]} questions)", fontsize=10)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def plot_speed(rows: Iterable[Row], file: Path) -> None:
@@ -105,19 +105,19 @@ def plot_speed(rows: Iterable[Row], file: Path) -> None:
         ResourceError: The file cannot be written.
     """
     groups = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row["measure"])]
-    figure, panels = _panels(len(groups), 1.0 + BAR_INCHES * max(len(group) for _, group in groups))
+    figure, panels = panels_of(len(groups), 1.0 + BAR_INCHES * max(len(group) for _, group in groups))
     for panel, (name, group) in zip(panels, groups, strict=True):
         _bars(panel, [row["system"] for row in group], [row["value"] for row in group], None)
         panel.set_xlabel(group[0]["unit"])
         panel.set_title(safe_line(name), fontsize=10)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
-def _panels(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with panels below each other, two in a row from four on."""
+def panels_of(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels, two in a row."""
     from matplotlib.figure import Figure
 
-    n_columns = 1 if n_panels < 4 else 2
+    n_columns = min(n_panels, 2)
     n_rows = -(-n_panels // n_columns)
     figure = Figure(figsize=(PANEL_INCHES[0] * n_columns, height * n_rows), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
@@ -156,7 +156,8 @@ def _share_error(share: float, n: int) -> float:
     return math.sqrt(share * (1 - share) / n) if n else 0.0
 
 
-def _save(figure: Figure, file: Path) -> None:
+def save_figure(figure: Figure, file: Path) -> None:
+    """Write a picture, the same bytes for the same figures. Raises ResourceError when it cannot be written."""
     from matplotlib import rc_context
 
     try:

@@ -97,6 +97,72 @@ def test_substitution(data, run_cli):
     assert {row["variant"] for row in done.json["rows"]} == {"full", "drop", "mean", "rarest", "gist", "wrong"}
 
 
+NEEDLE = ("evaluate", "needle", "--tokens", 500, "--depth", 0, "--depth", 100, "--samples", 1, "--max-new-tokens", 2)
+
+
+def test_needle(data, run_cli):
+    done = run_cli(*NEEDLE, "--data", data, "--kind", "pass-key", "--json")
+    assert done.code == 0, done.err
+    first, last = done.json["rows"]
+    assert set(first) > {"tokens", "depth", "opened", "correct"}
+    assert (first["tokens"], first["depth"], last["depth"], first["opened"], first["kind"]) == (
+        500,
+        0,
+        100,
+        1,
+        "pass-key",
+    )
+    assert "2 needles" in done.err
+
+
+def test_needle_for_people(data, run_cli):
+    done = run_cli(*NEEDLE, "--data", data, "--kind", "fact", "--kind", "tracking", "--quiet")
+    assert done.code == 0, done.err
+    assert done.out.startswith("fact: 0 % answered right, 100 % opened, 2 needles in facts")
+    assert "tracking: " in done.out
+    assert not done.err
+
+
+SPEED_ROWS = {"rows": [{"measure": "m", "system": "s", "value": 1.0, "unit": "s", "ratio": None, "baseline": None}]}
+
+
+def test_saved_figures_are_shown_as_when_they_were_measured(data, run_cli):
+    commands = (("focus", "--data", data, "--no-minilm"), (*NEEDLE[1:], "--data", data, "--kind", "fact"))
+    for command in commands:
+        measured = run_cli("evaluate", *command, "--json")
+        shown = run_cli("evaluate", "show", "-", stdin=measured.out.encode())
+        assert shown.code == 0, shown.err
+        name = "facts: 3 questions" if command[0] == "focus" else "fact: 0 % answered right"
+        assert shown.out.startswith(name)
+    done = run_cli("evaluate", "show", "-", stdin=json.dumps(SPEED_ROWS).encode())
+    assert done.out.startswith("speed")
+
+
+def test_saved_figures_become_a_picture(project, run_cli):
+    pytest.importorskip("matplotlib")
+    (project / "speed.json").write_text(json.dumps(SPEED_ROWS))
+    assert run_cli("evaluate", "show", "speed.json", "--plot", "speed.svg").code == 0
+    assert (project / "speed.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("not JSON", "is not JSON"),
+        ("[]", "holds no figures"),
+        ('{"rows": []}', "holds no figures"),
+        ('{"rows": [{"signal": "x"}]}', "holds no figures"),
+        ('{"rows": 3}', "holds no figures"),
+    ],
+)
+def test_what_holds_no_figures_is_refused(project, run_cli, text, told):
+    (project / "f.json").write_text(text)
+    done = run_cli("evaluate", "show", "f.json")
+    assert (done.code, done.out, done.err.count("\n")) == (6, "", 1)
+    assert told in done.err
+    assert run_cli("evaluate", "show", "missing.json").code == 6
+
+
 def test_speed_of_help(project, run_cli):
     done = run_cli("evaluate", "speed", "--part", "help", "--json")
     assert done.code == 0, done.err
@@ -117,6 +183,8 @@ def test_speed_of_help(project, run_cli):
         (["focus", "--questions", "0"], 2, "--questions 0 is not positive"),
         (["focus", "--seed", "-1"], 2, "--seed -1 is negative"),
         (["focus", "--data", "missing.jsonl"], 6, "missing.jsonl"),
+        (["needle", "--kind", "pin"], 2, "--kind pin is not one of"),
+        (["needle", "--tokens", "0"], 2, "--tokens 0 is not positive"),
         (["speed", "--part", "cook"], 2, "--part cook"),
         (["substitution", "--domain", "poem"], 2, "--domain poem"),
     ],
@@ -128,7 +196,7 @@ def test_bad_input_is_refused(project, run_cli, arguments, code, told):
 
 
 def test_a_plot_that_cannot_be_is_refused_before_measuring(project, run_cli):
-    for command in ("focus", "answers", "speed"):
+    for command in ("focus", "answers", "needle", "speed"):
         done = run_cli("evaluate", command, "--plot", "plot.gif")
         assert (done.code, done.out) == (2, "")
         assert "neither a .png nor a .svg" in done.err

@@ -244,15 +244,30 @@ def test_a_picture_of_the_focus(tree, run_cli, tmp_path):
     assert (done.code, done.out) == (0, "")
     text = "".join(ElementTree.parse(file).getroot().itertext()).replace("\xa0", " ")
     assert "When was the high tide on day 17?" in text
-    assert "docs/tides.md:" in text
+    assert "[1] docs/tides.md:" in text
+    assert "left out: all the rest" in text
     assert "http" not in text.replace("http://www.w3.org", "")
     assert run_cli("inspect", "--trace", "-", "--svg", "-", stdin=trace_of(tree).encode()).out.startswith("<svg")
+
+
+def test_a_picture_that_moves(tree, run_cli, tmp_path):
+    file = tmp_path / "cast.svg"
+    question = "When was the high tide on day 17?"
+    done = run_cli("inspect", "--query", question, "--svg", file, "--animate")
+    assert (done.code, done.out) == (0, "")
+    steps = run_cli("inspect", "--query", question, "--json").json["focus"]["iterations"]
+    text = "".join(ElementTree.parse(file).getroot().itertext()).replace("\xa0", " ")
+    assert text.count(f'mctool ask "{question}" --show-focus') == len(steps) + 3
+    assert f"Refocus {len(steps)}: " in text
+    assert "left out: all the rest" in text
+    assert "[1] docs/tides.md:" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
         (["--svg", "map.svg"], 2),
+        (["--animate", "--query", "tide"], 2),
         (["--html", "page.html", "--json"], 2),
         (["--html", "page.html", "--hot", "3"], 2),
         (["--serve", "--doc", "*"], 2),

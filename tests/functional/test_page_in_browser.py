@@ -211,6 +211,40 @@ def test_light_and_dark(opened):
     assert colours[0] != colours[1]
 
 
+def frames_seen(browser):
+    return browser.run(
+        "const seen = (one) => getComputedStyle(one).visibility === 'visible';"
+        "return [...document.querySelectorAll('.frame')].filter(seen).map((one) => one.classList[1])"
+    )
+
+
+def test_an_animation_shows_its_frames_in_turn_unless_motion_is_unwanted(project, run_cli, browser):
+    (project / "tides.md").write_text(DAYS)
+    assert run_cli("ingest", ".").code == 0
+    file = project / "cast.svg"
+    assert run_cli("inspect", "--query", "How high was the tide on day 17?", "--svg", file, "--animate").code == 0
+    features = [{"name": "prefers-reduced-motion", "value": "no-preference"}]
+    browser.command("Emulation.setEmulatedMedia", features=features)
+    browser.open(file.as_uri())
+    n_frames = browser.count(".frame")
+    seen = []
+    length = browser.run("return document.getAnimations()[0].effect.getComputedTiming().duration")
+    for step in range(50):
+        browser.run(
+            "for (const one of document.getAnimations()) { one.pause(); one.currentTime = arguments[0] }",
+            length * step / 50,
+        )
+        (frame,) = frames_seen(browser)
+        seen += [frame] if frame not in seen else []
+    assert seen == [f"frame-{number}" for number in range(n_frames)]
+    browser.command("Emulation.setEmulatedMedia", features=[features[0] | {"value": "reduce"}])
+    browser.open(file.as_uri())
+    assert frames_seen(browser) == [f"frame-{n_frames - 1}"]
+    assert browser.run("return document.getAnimations().length") == 0
+    browser.command("Emulation.setEmulatedMedia", features=[])
+    assert browser.console() == []
+
+
 @pytest.mark.parametrize("width", [420, 1000, 1600])
 def test_nothing_is_wider_than_the_window(opened, width):
     browser = opened("--query", "How high was the tide on day 17?")

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mctool.core.errors import MissingBackendError
 from mctool.sources.corpus import Question, Sample, SampleDocument
@@ -60,6 +60,21 @@ def modules() -> dict[str, list[SampleDocument]]:
     if not found:
         raise MissingBackendError(f"there is no source code of Python's library in {root}", "give texts with --data")
     return found
+
+
+def docstrings() -> list[SampleDocument]:
+    """The prose of the library: for each file with docstrings these alone, as ``json/decoder.txt``.
+
+    Raises as :func:`modules`.
+    """
+    documents = []
+    for document in (one for of_module in modules().values() for one in of_module):
+        nodes = [node for node in ast.walk(ast.parse(document.text)) if isinstance(node, (ast.Module, *_NAMED))]
+        found = [text for node in nodes if (text := ast.get_docstring(node))]
+        if found:
+            path = PurePath(document.path).with_suffix(".txt").as_posix()
+            documents.append(SampleDocument(path, "".join(f"{text}\n\n" for text in found)))
+    return documents
 
 
 def lookups() -> list[Sample]:

@@ -313,10 +313,9 @@ function scoreColour(score, top, colours) {
   return score / top > 2 / 3 ? colours.high : score / top > 1 / 3 ? colours.mid : colours.low;
 }
 
-/** The end of a path that fits. */
+/** A path that fits: as it is, without directories, or none at all, for a piece of a name tells nothing. */
 function fitted(context, path, room) {
-  if (context.measureText(path).width <= room) return path;
-  let kept = path;
-  while (kept && context.measureText(`…${kept}`).width > room) kept = kept.slice(Math.max(Math.ceil(kept.length / 12), 1));
-  return `…${kept}`;
+  const parts = path.split("/");
+  const names = [path, ...parts.slice(1).map((_, at) => `…/${parts.slice(at + 1).join("/")}`), parts.at(-1)];
+  return names.find((name) => context.measureText(name).width <= room) ?? "";
 }
