@@ -81,6 +81,22 @@ def test_exit_codes_reach_the_shell(tree, shell):
     assert done.stderr.startswith("mctool: ")
 
 
+def test_closed_streams(tree, shell):
+    lines = ["mctool ask - --no-answer <&-", "mctool ingest - <&- >/dev/null", "mctool inspect >&-"]
+    done = shell.run("; ".join(f"{line}; echo $?" for line in lines))
+    assert done.stdout.split() == ["2", "6", "0"]
+    assert [line for line in done.stderr.splitlines() if line.startswith("mctool: ")] == [
+        "mctool: the question is empty; ask something",
+        "mctool: the input stream is empty; pipe some text into it",
+    ]
+
+
+def test_a_working_directory_that_is_gone(project, shell):
+    done = shell.run("mkdir gone; cd gone; rmdir ../gone; mctool inspect")
+    assert done.returncode == 2
+    assert "the working directory does not exist any more" in done.stderr
+
+
 def test_quiet_and_json_keep_stderr_empty(tree, shell):
     done = shell.run(f"{ASK} -q >/dev/null; mctool ingest . -q --json > /dev/null; MCTOOL_QUIET=1 mctool verify")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
