@@ -25,8 +25,11 @@ _MIN_HISTORY_TOKENS = 20_000
 _MIN_SAMPLE_TOKENS = 1_000
 """A smaller sample says nothing about bytes."""
 
-_EMPTY_BYTES = 50_000
-"""Of a tree before its first token."""
+_EMPTY_BYTES = 75_000
+"""Of a tree with hardly a token."""
+
+_WRITTEN_TOKENS_PER_SECOND = 300_000.0
+"""By experience: what the sample takes to be written are the fixed costs of a commit, above all."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
         sample = IngestConfig(tuple(map(str, files)), Path(place) / TREE_NAME, config.model, config.device)
         report = ingest(sample).report
     seconds = report.seconds
-    # Reading goes on beside the rest, which is done one after the other; what is left is loading.
-    working = seconds.tokenize + seconds.gist + seconds.keys + seconds.write
+    # Reading goes on beside the rest, which is done one after the other; what is left is loading, and the commit.
+    working = seconds.tokenize + seconds.gist + seconds.keys
     known = cost_by_experience()
     per_token = known.bytes_per_token
     if report.tokens_added >= _MIN_SAMPLE_TOKENS:
@@ -104,7 +107,7 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
     return IngestCost(
         "sample",
         start_seconds=seconds.total - working,
-        tokens_per_second=report.tokens_added / working,
+        tokens_per_second=1 / (working / report.tokens_added + 1 / _WRITTEN_TOKENS_PER_SECOND),
         bytes_per_token=max(per_token, 1.0),
         empty_bytes=_EMPTY_BYTES if is_new else 0,
     )
