@@ -81,3 +81,9 @@ def test_needs_no_model(run_cli, project, files, monkeypatch, tmp_path):
 
 def test_missing_source(run_cli, project):
     assert run_cli("ingest", "nowhere", "--dry-run").code == 6
+
+
+def test_a_folder_without_text(run_cli, project):
+    write(project / "docs" / "blank.txt", "")
+    done = run_cli("ingest", "docs", "--dry-run")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "to read: no text")

@@ -108,6 +108,7 @@ def test_speed_of_help(project, run_cli):
         (["focus", "--questions", "0"], 2, "--questions 0 is not positive"),
         (["focus", "--seed", "-1"], 2, "--seed -1 is negative"),
         (["focus", "--data", "missing.jsonl"], 6, "missing.jsonl"),
+        (["focus", "--data", "/dev/null"], 2, "/dev/null holds no records"),
         (["speed", "--part", "cook"], 2, "--part cook"),
         (["substitution", "--domain", "poem"], 2, "--domain poem"),
     ],
