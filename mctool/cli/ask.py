@@ -46,7 +46,11 @@ def ask(
     ] = None,
     questions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='JSON lines {"id", "question"}; with --json, one result a line.'),
+        typer.Option(
+            metavar="FILE",
+            help='JSON lines {"id", "question"}, - for standard input, each answered as it comes; '
+            "with --json, one result a line.",
+        ),
     ] = None,
     w_max: Annotated[
         int | None,
