@@ -5,21 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mctool.app.ingest import IngestConfig, combined
-from mctool.app.ingest_cost import IngestCost, cost_by_experience, cost_by_history, cost_by_sample
-from mctool.app.read_ahead import read_contents
-from mctool.app.scan import RecordedPaths, SourceFile, compare, scan_sources
+from mctool.app.ingest_cost import SAMPLE_CHARS, SAMPLE_PARTS, cost_by_experience, cost_by_history, cost_by_sample
+from mctool.app.sampling import estimate_tokens, parts_by_length, take_sample
+from mctool.app.scan import RecordedPaths, compare, scan_sources
 from mctool.app.trees import place_for_tree
 from mctool.core.errors import MissingBackendError
 from mctool.core.records import Record, Skipped
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources import Extractor, TextDocument
 from mctool.tree import Document, Layout, Tree
-
-_SAMPLE_FILES = 24
-_SAMPLE_BYTES = 500_000
-_BYTES_PER_TOKEN = 3.6
-"""Of prose and code, when there is nothing to measure it with."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +71,11 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
             documents = tree.documents
             by_history = cost_by_history(tree)
     comparison = compare(scan, documents, paths)
-    n_bytes = sum(found.file.size for found in comparison.to_read)
-    texts = _sample(config, comparison.to_read)
-    tokens = round(n_bytes * _tokens_per_byte(config, texts))
-    cost = _cost(config, texts, by_history, is_new=not exists)
+    sample = take_sample(comparison.to_read, config.options)
+    tokenizer = _tokenizer(config)
+    tokens = estimate_tokens(comparison.to_read, sample, tokenizer)
+    parts = parts_by_length(sample, SAMPLE_PARTS, SAMPLE_CHARS) if tokenizer else []
+    cost = by_history or (cost_by_sample(config, parts, is_new=not exists) if parts else cost_by_experience())
     live = {document.path for document in documents}
     changed = sum(found.path in live for found in comparison.to_read)
     return IngestEstimate(
@@ -91,22 +86,12 @@ def estimate_ingest(config: IngestConfig) -> IngestEstimate:
         unchanged=comparison.unchanged,
         retired=len(comparison.gone),
         skipped=scan.skipped,
-        bytes=n_bytes,
+        bytes=sum(found.file.size for found in comparison.to_read),
         tokens=tokens,
         seconds=cost.seconds(tokens),
         bytes_on_disk=cost.bytes(tokens),
         basis=cost.basis,
     )
-
-
-def _cost(config: IngestConfig, texts: list[_Sampled], by_history: IngestCost | None, is_new: bool) -> IngestCost:
-    """By what is at hand: earlier ingests, else a sample where the model is on this machine, else experience."""
-    if by_history is not None:
-        return by_history
-    parts = [(sampled.suffix, sampled.text) for sampled in texts if sampled.text.strip()]
-    if not parts or _tokenizer(config) is None:
-        return cost_by_experience()
-    return cost_by_sample(config, parts, is_new)
 
 
 def _tokenizer(config: IngestConfig) -> TextTokenizer | None:
@@ -115,42 +100,3 @@ def _tokenizer(config: IngestConfig) -> TextTokenizer | None:
         return TextTokenizer.load(resolve_model(config.model, allow_download=False))
     except MissingBackendError:
         return None
-
-
-@dataclass(frozen=True)
-class _Sampled:
-    """A file of the sample: bytes, suffix, and its text, empty when it is none."""
-
-    n_bytes: int
-    suffix: str
-    text: str
-
-
-def _sample(config: IngestConfig, files: list[SourceFile]) -> list[_Sampled]:
-    """Files that are spread over all of them."""
-    taken: list[_Sampled] = []
-    with Extractor() as extractor:
-        for found in files[:: max(1, len(files) // _SAMPLE_FILES)]:
-            contents = read_contents(found, config.options, extractor)
-            text = "".join(content.text for _, content in contents if isinstance(content, TextDocument))
-            taken.append(_Sampled(found.file.size, found.file.path.suffix, text))
-            if sum(sampled.n_bytes for sampled in taken) > _SAMPLE_BYTES:
-                break
-    return taken
-
-
-def _tokens_per_byte(config: IngestConfig, texts: list[_Sampled]) -> float:
-    """Tokens per byte of a sample; a guess when the model is not on this machine.
-
-    Files of the sample that turn out to be no text count as bytes without tokens.
-    """
-    tokenizer = _tokenizer(config)
-    n_bytes = sum(sampled.n_bytes for sampled in texts)
-    if tokenizer is None or not n_bytes:
-        return 1 / _BYTES_PER_TOKEN
-    n_tokens = 0.0
-    for sampled in texts:
-        part = sampled.text[:_SAMPLE_BYTES]
-        if part:
-            n_tokens += len(tokenizer.encode_with_offsets(part)[0]) * len(sampled.text) / len(part)
-    return n_tokens / n_bytes

@@ -10,10 +10,14 @@ from typing import Literal
 
 from mctool.app.ingest import IngestConfig, ingest
 from mctool.nets.key_folder import find_key_encoder
+from mctool.sources.names import is_code
 from mctool.tree import TREE_NAME, Tree
 
 SAMPLE_CHARS = 40_000
 """Of the text that is ingested to measure: about 10,000 tokens, a second or two."""
+
+SAMPLE_PARTS = 24
+"""Most texts that it comes from."""
 
 _MIN_HISTORY_TOKENS = 20_000
 """Ingests that added less say little about the rate."""
@@ -21,8 +25,11 @@ _MIN_HISTORY_TOKENS = 20_000
 _MIN_SAMPLE_TOKENS = 1_000
 """A smaller sample says nothing about bytes."""
 
-_EMPTY_BYTES = 50_000
-"""Of a tree before its first token."""
+_EMPTY_BYTES = 75_000
+"""Of a tree with hardly a token."""
+
+_WRITTEN_TOKENS_PER_SECOND = 300_000.0
+"""By experience: what the sample takes to be written are the fixed costs of a commit, above all."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
 
     Args:
         config: Names the model, which must be on this machine, and the device.
-        texts: File suffix and text, at least one.
+        texts: File suffix and text, at least one; texts of documents are ingested as plain text.
         is_new: The tree is yet to be made.
 
     Raises:
@@ -83,16 +90,16 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
         MissingBackendError: The device is not on this machine.
         ResourceError: There is no room for the sample.
     """
-    part = max(1, SAMPLE_CHARS // len(texts))
     with tempfile.TemporaryDirectory(prefix="mctool-") as place:
-        files = [Path(place) / f"{number}{suffix}" for number, (suffix, _) in enumerate(texts)]
+        names = [f"{number}{suffix}" for number, (suffix, _) in enumerate(texts)]
+        files = [Path(place) / (name if is_code(name) else f"{name}.txt") for name in names]
         for file, (_, text) in zip(files, texts, strict=True):
-            file.write_text(text[:part], encoding="utf-8")
+            file.write_text(text, encoding="utf-8")
         sample = IngestConfig(tuple(map(str, files)), Path(place) / TREE_NAME, config.model, config.device)
         report = ingest(sample).report
     seconds = report.seconds
-    # Reading goes on beside the rest, which is done one after the other; what is left is loading.
-    working = seconds.tokenize + seconds.gist + seconds.keys + seconds.write
+    # Reading goes on beside the rest, which is done one after the other; what is left is loading, and the commit.
+    working = seconds.tokenize + seconds.gist + seconds.keys
     known = cost_by_experience()
     per_token = known.bytes_per_token
     if report.tokens_added >= _MIN_SAMPLE_TOKENS:
@@ -100,7 +107,7 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
     return IngestCost(
         "sample",
         start_seconds=seconds.total - working,
-        tokens_per_second=report.tokens_added / working,
+        tokens_per_second=1 / (working / report.tokens_added + 1 / _WRITTEN_TOKENS_PER_SECOND),
         bytes_per_token=max(per_token, 1.0),
         empty_bytes=_EMPTY_BYTES if is_new else 0,
     )

@@ -14,6 +14,7 @@ from mctool.core.errors import MctoolError, MissingBackendError, SourceError, Us
 from mctool.core.records import Skipped
 from mctool.sources import FoundFile, SourceOptions, file_of, find_files
 from mctool.sources.extract.formats import INSTALL_DOCS
+from mctool.sources.names import NOT_REGULAR
 from mctool.tree import Document
 
 STDIN = "-"
@@ -183,7 +184,8 @@ def refuse(scan: Scan, source: str, reason: str, recorded: str) -> None:
 def _refusal(source: str, reason: str) -> MctoolError:
     if reason.endswith(INSTALL_DOCS):
         return MissingBackendError(f"{source} cannot be ingested: {reason}")
-    return SourceError(f"{source} cannot be ingested: {reason}", "name a text file")
+    fix = "name - as the source, and let it be standard input" if reason == NOT_REGULAR else "name a text file"
+    return SourceError(f"{source} cannot be ingested: {reason}", fix)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,8 +21,9 @@ from mctool.cli.options import (
     QuietOption,
     TreeOption,
 )
+from mctool.cli.questions import Asked, questions_of
 from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig
-from mctool.core.errors import ResourceError, SourceError, UsageError
+from mctool.core.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
     from mctool.app.ask import Listeners, Reader
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 _FOCUS = "Focus"
 _ANSWER = "Answer"
 _STALE_SHOWN = 3
-_QUESTION_LINE = 'write {"id": ..., "question": ...} on each line'
 
 
 def ask(
@@ -48,7 +46,11 @@ def ask(
     ] = None,
     questions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='JSON lines {"id", "question"}; with --json, one result a line.'),
+        typer.Option(
+            metavar="FILE",
+            help='JSON lines {"id", "question"}, - for standard input, each answered as it comes; '
+            "with --json, one result a line.",
+        ),
     ] = None,
     w_max: Annotated[
         int | None,
@@ -139,7 +141,7 @@ def ask(
     """Answer a question about the documents of a tree, with citations."""
     if "-" in (file or []) and "-" in (question, str(questions)):
         raise UsageError("the question and --file both read standard input", "give one of them another way")
-    asked = _questions(question, questions)
+    asked = questions_of(question, questions)
     if trace == Path("-") and as_json:
         raise UsageError("--trace - and --json both write to standard output", "write the trace to a file")
 
@@ -178,54 +180,6 @@ def ask(
         for asking in asked:
             output.ask(reader, asking, config)
         _warn_of_changes(reader.stale, quiet)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question, and the id that its result carries; None for a single question."""
-
-    text: str
-    id: Any = None
-    numbered: bool = False
-
-
-def _questions(question: str | None, file: Path | None) -> list[Asked]:
-    """The questions that were asked, one way or the other; none of them is empty."""
-    if (question is None) == (file is None):
-        raise UsageError("give either a QUESTION or --questions FILE")
-    if file is None:
-        text = _read("-", "the question") if question == "-" else str(question)
-        if not text.strip():
-            raise UsageError("the question is empty", "ask something")
-        return [Asked(text)]
-    # Only line feeds end a line: JSON may hold other line separators as they are.
-    lines = _read(str(file), f"--questions {file}").removeprefix("\ufeff").split("\n")
-    asked = [_numbered(number, line, file) for number, line in enumerate(lines, 1) if line.strip()]
-    if not asked:
-        raise UsageError(f"--questions {file} holds no question", _QUESTION_LINE)
-    return asked
-
-
-def _numbered(number: int, line: str, file: Path) -> Asked:
-    """The question on one line of a file."""
-    try:
-        record = json.loads(line)
-        question = Asked(record["question"], record.get("id"), numbered=True)
-        if question.text.strip():
-            return question
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(f'line {number} of {file} is not a JSON object with a "question"', _QUESTION_LINE) from error
-    raise UsageError(f"the question on line {number} of {file} is empty", _QUESTION_LINE)
-
-
-def _read(place: str, what: str) -> str:
-    """The UTF-8 text of a file; of standard input for ``-``."""
-    try:
-        return (sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()).decode()
-    except OSError as error:
-        raise SourceError(f"cannot read {what}: {error.strerror or error}", "check the path") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"cannot read {what}: {error}", "write it in UTF-8") from error
 
 
 def tree_of_files(files: list[str], tree: Path | None, model: str, device: str, report: Any) -> Path:

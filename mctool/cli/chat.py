@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mctool.cli.ask import AnswerOutput, Asked, tree_of_files
+from mctool.cli.ask import AnswerOutput, tree_of_files
 from mctool.cli.console import note_console, output_console, reporter
 from mctool.cli.options import (
     DebugOption,
@@ -23,6 +23,7 @@ from mctool.cli.options import (
     QuietOption,
     TreeOption,
 )
+from mctool.cli.questions import Asked
 from mctool.core.config import DEFAULT_MODEL, AskConfig, FocusConfig
 from mctool.core.errors import MctoolError, UsageError
 

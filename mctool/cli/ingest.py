@@ -164,11 +164,14 @@ def _estimate(config: IngestConfig, json: bool, quiet: bool) -> None:
         "to retire": estimate.retired,
     }
     console.print(f"documents: {_counts(changes)}", markup=False)
-    console.print(
-        f"to read: {_size(estimate.bytes)}, about {estimate.tokens:,} tokens, {estimate.seconds:.0f} s and "
-        f"{_size(estimate.bytes_on_disk)} on disk ({_BASIS[estimate.basis]})",
-        markup=False,
-    )
+    if estimate.tokens:
+        console.print(
+            f"to read: {_size(estimate.bytes)}, about {estimate.tokens:,} tokens, {estimate.seconds:.0f} s and "
+            f"{_size(estimate.bytes_on_disk)} on disk ({_BASIS[estimate.basis]})",
+            markup=False,
+        )
+    else:
+        console.print("to read: no text", markup=False)
 
 
 def _counts(changes: dict[str, int]) -> str:

@@ -85,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit code; see :mod:`mctool.core.errors`.
     """
     invocation = Invocation()
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is not Unicode must not end the program
             stream.reconfigure(errors="backslashreplace")
@@ -106,12 +107,19 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
+def _open_streams() -> None:
+    """Standard streams that were closed when the program was started are empty, or go nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open to the end)
+
+
 def _run(argv: list[str], invocation: Invocation) -> int:
     """Parse the arguments and run the command; errors pass through, which click's own ``main`` would print."""
     command = program_command()
     if _COMPLETION in os.environ:
         command.main(argv, PROGRAM)
-    configuration = read_configuration(command, Path.cwd())
+    configuration = read_configuration(command, _working_directory())
     try:
         with command.make_context(PROGRAM, list(argv), obj=invocation, default_map=configuration.defaults) as context:
             command.invoke(context)
@@ -121,6 +129,13 @@ def _run(argv: list[str], invocation: Invocation) -> int:
         error.message = configuration.blame(error.message)
         raise
     return 0
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the working directory does not exist any more", "change to one that does") from error
 
 
 def program_command() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,9 @@ def find_files(source: Path, options: SourceOptions) -> Found:
             return _walk_directory(path, source, options)
     except FileNotFoundError as error:
         message = f"{source} is a broken link" if path.is_symlink() else f"{source} does not exist"
-        raise SourceError(message, "check the path") from error
+        is_address = re.match(r"https?:/", str(source)) is not None
+        fix = "fetch it: `curl -s URL | mctool ingest - --name page.html`" if is_address else "check the path"
+        raise SourceError(message, fix) from error
     except OSError as error:
         raise SourceError(f"{source} cannot be read: {error.strerror}", "check the path and its permissions") from error
     reason = _file_reason(path, status, options, named=True)

@@ -16,9 +16,16 @@ def tree(letters_tree):
     "line",
     ["{", "[1]", '"a"', '{"id": 1}', '{"question": null}', '{"question": ["a"]}', '{"question": " "}', "[" * 99999],
 )
-def test_a_bad_line_of_questions_is_named(tree, run_cli, line):
-    stdin = (json.dumps({"question": COMPASS}) + f"\n\n{line}\n").encode()
-    assert_refused(run_cli("ask", "--questions", "-", "--json", stdin=stdin), 2, "line 3")
+def test_a_bad_line_of_questions_is_named(tree, run_cli, project, line):
+    (project / "asked.jsonl").write_text(json.dumps({"question": COMPASS}) + f"\n\n{line}\n")
+    assert_refused(run_cli("ask", "--questions", "asked.jsonl", "--json"), 2, "line 3")
+
+
+def test_a_bad_line_of_a_pipe_comes_after_the_answers_to_those_before(tree, run_cli):
+    stdin = (json.dumps({"id": 1, "question": COMPASS}) + "\n[2]\n").encode()
+    done = run_cli("ask", "--questions", "-", "--json", "--no-answer", stdin=stdin)
+    assert (done.code, done.json["id"]) == (2, 1)
+    assert "line 2 of - is not a JSON object" in done.err
 
 
 def test_questions_that_cannot_be_had(tree, run_cli, project):

@@ -1,7 +1,6 @@
 """``mctool ingest``, through the entry point."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -395,50 +394,6 @@ class TestRefusals:
             assert process.wait(30) == 130
             assert process.stderr.read() == ""
         assert not (project / ".mctool").exists()
-
-
-class TestDryRun:
-    """``--dry-run``."""
-
-    def test_writes_nothing(self, run_cli, project, files):
-        estimate = run_cli("ingest", "docs", "--dry-run", "--json").json
-        assert not (project / ".mctool").exists()
-        assert (estimate["new"], estimate["changed"], estimate["unchanged"], estimate["retired"]) == (3, 0, 0, 0)
-        tokens = run_cli("ingest", "docs", "--json").json["tokens"]
-        assert estimate["tokens"] == pytest.approx(tokens, rel=0.01)
-
-    def test_what_it_takes_is_measured_on_a_sample(self, run_cli, project, monkeypatch, tmp_path):
-        draw = random.Random(0)
-        words = ["".join(draw.choices("etaoinshr", k=draw.randint(2, 9))) for _ in range(2_000)]
-        write(project / "docs" / "story.txt", " ".join(draw.choices(words, k=12_000)))
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        estimate = run_cli("ingest", "docs", "--dry-run", "--json").json
-        assert estimate["basis"] == "sample"
-        report = run_cli("ingest", "docs", "--json").json
-        assert report["tokens"] > 20_000
-        assert estimate["bytes_on_disk"] == pytest.approx(report["bytes_on_disk"], rel=0.3)
-        write(project / "docs" / "more.txt", STORY)
-        again = run_cli("ingest", "docs", "--dry-run", "--json").json
-        assert (again["basis"], again["new"]) == ("history", 1)
-        assert not list(tmp_path.glob("mctool-*"))
-
-    def test_against_a_tree(self, run_cli, project, files):
-        run_cli("ingest", "docs")
-        write(files / "story.txt", "Quite another story.")
-        (files / "code" / "lines.py").unlink()
-        estimate = run_cli("ingest", "docs", "--dry-run", "--json").json
-        assert (estimate["new"], estimate["changed"], estimate["unchanged"], estimate["retired"]) == (0, 1, 1, 1)
-        assert len(paths_in(project / ".mctool")) == 3
-
-    def test_needs_no_model(self, run_cli, project, files, monkeypatch, tmp_path):
-        monkeypatch.setenv("MCTOOL_CACHE", str(tmp_path / "cache"))
-        done = run_cli("ingest", "docs", "--dry-run", "--model", "smollm2-135m-instruct")
-        assert done.code == 0
-        assert "nothing written" in done.out
-        assert not (tmp_path / "cache").exists()
-
-    def test_missing_source(self, run_cli, project):
-        assert run_cli("ingest", "nowhere", "--dry-run").code == 6
 
 
 class TestPythonApi:

@@ -185,6 +185,7 @@ def test_speed_of_help(project, run_cli):
         (["focus", "--data", "missing.jsonl"], 6, "missing.jsonl"),
         (["needle", "--kind", "pin"], 2, "--kind pin is not one of"),
         (["needle", "--tokens", "0"], 2, "--tokens 0 is not positive"),
+        (["focus", "--data", "/dev/null"], 2, "/dev/null holds no records"),
         (["speed", "--part", "cook"], 2, "--part cook"),
         (["substitution", "--domain", "poem"], 2, "--domain poem"),
     ],

@@ -1,5 +1,6 @@
 """The program in shell pipelines: real shells, real pipes, jq."""
 
+import json
 import os
 import pty
 import signal
@@ -80,6 +81,22 @@ def test_exit_codes_reach_the_shell(tree, shell):
     assert done.stderr.startswith("mctool: ")
 
 
+def test_closed_streams(tree, shell):
+    lines = ["mctool ask - --no-answer <&-", "mctool ingest - <&- >/dev/null", "mctool inspect >&-"]
+    done = shell.run("; ".join(f"{line}; echo $?" for line in lines))
+    assert done.stdout.split() == ["2", "6", "0"]
+    assert [line for line in done.stderr.splitlines() if line.startswith("mctool: ")] == [
+        "mctool: the question is empty; ask something",
+        "mctool: the input stream is empty; pipe some text into it",
+    ]
+
+
+def test_a_working_directory_that_is_gone(project, shell):
+    done = shell.run("mkdir gone; cd gone; rmdir ../gone; mctool inspect")
+    assert done.returncode == 2
+    assert "the working directory does not exist any more" in done.stderr
+
+
 def test_quiet_and_json_keep_stderr_empty(tree, shell):
     done = shell.run(f"{ASK} -q >/dev/null; mctool ingest . -q --json > /dev/null; MCTOOL_QUIET=1 mctool verify")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -116,6 +133,40 @@ def test_terminals(tree, command):
 def test_colours_are_there_where_they_can_be(tree):
     _, shown = in_terminal([*MODULE, "inspect"], {"TERM": "xterm-256color"})
     assert b"\x1b[" in shown
+
+
+def asked(number, question):
+    return (json.dumps({"id": number, "question": question}) + "\n").encode()
+
+
+def test_each_question_of_a_pipe_is_answered_before_the_next_is_read(tree):
+    command = [*MODULE, "ask", "--questions", "-", "--json", "--no-answer"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        cited = []
+        for number, question in enumerate([COMPASS, "zeppelin"]):
+            process.stdin.write(asked(number, question))
+            process.stdin.flush()
+            result = json.loads(process.stdout.readline())  # waits for ever where the answer waits for more input
+            assert result["id"] == number
+            cited.append(result["citations"][0]["path"])
+        assert process.poll() is None
+        process.stdin.close()
+        assert (process.stdout.read(), process.wait(60)) == (b"", 0)
+    assert cited == ["letters.txt", "bom.txt"]
+
+
+def test_questions_through_a_named_pipe(tree, tmp_path):
+    os.mkfifo(tmp_path / "asked")
+    command = [*MODULE, "ask", "--questions", str(tmp_path / "asked"), "--no-answer"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        with (tmp_path / "asked").open("wb", buffering=0) as pipe:
+            for question in (COMPASS, "zeppelin"):
+                pipe.write(asked(None, question))
+                head = f"# {question}\n".encode()
+                assert any(line == head for line in iter(process.stdout.readline, b""))
+            pipe.close()
+            process.stdout.read()
+        assert process.wait(60) == 0
 
 
 def test_an_interrupt_ends_with_130_and_without_a_word(tree):

@@ -56,13 +56,15 @@ def chosen_sets(data: Sequence[Path], wanted: Sequence[str]) -> dict[str, list[S
         MissingBackendError: What a data file needs, or the standard library's source code, is not here.
     """
     sets = read_sets(data) if data else {SET_NAME: lookups()}
+    if not sets:
+        raise UsageError(f"{', '.join(map(str, data))} holds no records", "give texts with questions, one JSON a line")
     chosen = {
         name: samples
         for name, samples in sets.items()
         if not wanted or any(part.lower() in name.lower() for part in wanted)
     }
     if not chosen:
-        raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets) or 'none'}")
+        raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets)}")
     return chosen
 
 

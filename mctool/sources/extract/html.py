@@ -1,4 +1,11 @@
-"""HTML pages: their main text, with headings."""
+"""HTML pages: their main text, with headings.
+
+Tried instead, November 2026: trafilatura 2.3. On 28 pages of the documentation of Node.js and npm, whose Markdown is
+there to compare with, it finds .939 and .961 of the sequences of three words, against .949 and .976 here; on chapters
+of the Rust book it leaves out .16 of what is found here. In turn .034 and .042 of its text are menus and the like,
+against .141 and .067 here, and more where a page marks nothing as navigation. Text that is lost cannot be found, while
+a menu is just not asked for; and it takes 5 times as long and eleven packages.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Which documents an ingest reads, leaves and retires."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,11 @@ class TestCompare:
     def test_filters_alone_take_nothing_away(self, place, paths):
         documents = [document("src/a.txt"), document("src/b.txt")]
         assert self.gone(scan(place, paths, "src", include=("*.md",)), paths, *documents) == ["src/b.txt"]
+
+
+def test_a_pipe_that_is_named_is_refused_with_what_to_do(place, paths):
+    os.mkfifo(place / "pipe")
+    (failure,) = scan(place, paths, "pipe").failures
+    assert str(failure).endswith(
+        "pipe cannot be ingested: not a regular file; name - as the source, and let it be standard input"
+    )

@@ -199,6 +199,8 @@ def test_missing_source_says_so(tmp_path):
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(SourceError, match="nothing does not exist"):
         find_files(tmp_path / "nothing", DEFAULTS)
+    with pytest.raises(SourceError, match=r"page.html does not exist; fetch it: `curl"):
+        find_files(Path("https://example.org/page.html"), DEFAULTS)
     with pytest.raises(SourceError, match="dangling is a broken link"):
         find_files(tmp_path / "dangling", DEFAULTS)
 
