@@ -17,7 +17,7 @@ _DEFINITION = re.compile(
 
 
 def definitions_around(text: str, start: int, end: int) -> list[str]:
-    """Names of the innermost definitions to which the lines of a stretch belong, with what they are defined in.
+    """Names of the definitions to which the lines of a stretch belong, inner and outer ones.
 
     Args:
         text: Source code.
@@ -25,7 +25,7 @@ def definitions_around(text: str, start: int, end: int) -> list[str]:
         end: One past the last.
 
     Returns:
-        Each once, as in ``Class.method``, in order of appearance; none for lines outside any definition.
+        Each once, as in ``Class`` and ``Class.method``, in order of appearance; none for lines outside any definition.
     """
     found: dict[str, None] = {}
     open_definitions: list[tuple[int, str]] = []
@@ -39,6 +39,7 @@ def definitions_around(text: str, start: int, end: int) -> list[str]:
             if match := _DEFINITION.match(line):
                 open_definitions.append((indent, match["name"]))
         place += len(line)
-        if place > start and open_definitions:
-            found[".".join(name for _, name in open_definitions)] = None
+        if place > start:
+            names = [name for _, name in open_definitions]
+            found |= {".".join(names[: n + 1]): None for n in range(len(names))}
     return list(found)

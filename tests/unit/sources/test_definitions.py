@@ -49,9 +49,9 @@ def around(text, piece):
     [
         ("import os", []),
         ('name = "x"', ["Ship"]),
-        ("go(i)", ["Ship.sail"]),
-        ("# a note\n        return knots", ["Ship.sail"]),
-        ("return knots\n\n    @property\n    def crew(self)", ["Ship.sail", "Ship", "Ship.crew"]),
+        ("go(i)", ["Ship", "Ship.sail"]),
+        ("# a note\n        return knots", ["Ship", "Ship.sail"]),
+        ("return knots\n\n    @property\n    def crew(self)", ["Ship", "Ship.sail", "Ship.crew"]),
         ("return Ship()", ["harbour"]),
         ("END = 1", []),
         (PYTHON, ["Ship", "Ship.sail", "Ship.crew", "harbour"]),
@@ -61,7 +61,7 @@ def test_python(piece, names):
     assert around(PYTHON, piece) == names
 
 
-@pytest.mark.parametrize(("piece", "names"), [("let x", ["Harbour.enter"]), ("return nil", ["Close"])])
+@pytest.mark.parametrize(("piece", "names"), [("let x", ["Harbour", "Harbour.enter"]), ("return nil", ["Close"])])
 def test_braces(piece, names):
     assert around(RUST, piece) == names
 
