@@ -109,6 +109,7 @@ def train_gist(run: GistRun, listener: GistListener | None = None) -> GistResult
         trained_tokens=card.trained_tokens + (0 if run.only_degist else trainer.tokens),
         window_gists=card.window_gists,
         figures=figures,
+        curve=card.curve if run.only_degist else trainer.curve,
     )
     folder = run.out / files.name.replace("/", "--")
     write_gistnet(folder, trainer.net.eval(), trained)

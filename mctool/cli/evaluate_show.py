@@ -26,11 +26,17 @@ PlotOption = Annotated[
 ]
 _MARKS = {"signal": "focus", "depth": "needle", "measure": "speed", "variant": "substitution", "f1": "answers"}
 """A field that rows of one measurement alone have, and its name."""
+CURVE = "curve"
+"""Measurements at several times of one training."""
 
 
 def show(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="What another evaluate command printed with --json; - for stdin.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="What another evaluate command or train gist printed with --json, or the card of a net; - for stdin.",
+        ),
     ],
     plot: PlotOption = None,
     _debug: DebugOption = False,
@@ -42,7 +48,8 @@ def show(
         require_plotting(plot)
     result = _read(file)
     try:
-        name = next(name for field, name in _MARKS.items() if field in result["rows"][0])
+        is_curve = "curve" in result
+        name = CURVE if is_curve else next(name for field, name in _MARKS.items() if field in result["rows"][0])
         tables = _tables(name, result)
         if plot is not None:
             _plot(name, result, plot)
@@ -74,7 +81,10 @@ def _read(file: str) -> Any:
 def _tables(name: str, result: dict[str, Any]) -> list[RenderableType]:
     from mctool.render.evaluation import answer_tables, focus_tables, speed_table, substitution_tables
     from mctool.render.needle import needle_maps
+    from mctool.render.training import gist_curve_table
 
+    if name == CURVE:
+        return [gist_curve_table(result["curve"])]
     rows = result["rows"]
     if name == "focus":
         return [*focus_tables(rows, result["sets"])]
@@ -87,8 +97,11 @@ def _tables(name: str, result: dict[str, Any]) -> list[RenderableType]:
 
 def _plot(name: str, result: dict[str, Any], file: Path) -> None:
     from mctool.render.needle_plot import plot_needle
-    from mctool.render.plots import plot_answers, plot_focus, plot_speed
+    from mctool.render.plots import plot_answers, plot_focus, plot_gist_curve, plot_speed
 
+    if name == CURVE:
+        plot_gist_curve(result["curve"], file)
+        return
     rows = result["rows"]
     if name == "focus":
         plot_focus(rows, result["sets"], file)

@@ -44,6 +44,7 @@ class GistNetCard:
         trained_tokens: Tokens it was trained on; 0 = the untrained net, which has no weights file.
         window_gists: How many gists may enter a window without harm to the reader; 0 = none.
         figures: Measured figures by name.
+        curve: The same at several times of its training.
     """
 
     model: str
@@ -54,6 +55,7 @@ class GistNetCard:
     trained_tokens: int = 0
     window_gists: int = 0
     figures: dict[str, float] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("n_special", "trained_tokens", "window_gists"):

@@ -113,6 +113,36 @@ def plot_speed(rows: Iterable[Row], file: Path) -> None:
     save_figure(figure, file)
 
 
+def plot_gist_curve(curve: Sequence[Row], file: Path) -> None:
+    """What gists were worth after so many tokens of training; arguments as for ``gist_curve_table``.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    figure, (worth, rebuilt) = panels_of(2, PANEL_INCHES[1])
+    millions = [point["tokens"] / 1e6 for point in curve]
+    kinds = {"content_lod1": "content, LOD1", "r_lod1": "R, LOD1", "content_lod2": "content, LOD2", "r_lod2": "R, LOD2"}
+    for number, (field, name) in enumerate(kinds.items()):
+        points = [
+            (at, point[field], point[f"{field}_se"])
+            for at, point in zip(millions, curve, strict=True)
+            if field in point
+        ]
+        if points:
+            at, values, errors = zip(*points, strict=True)
+            colour = OWN if not number else OTHERS[number - 1]
+            worth.errorbar(at, values, errors, label=name, ms=4, capsize=2, marker=MARKERS[number], color=colour)
+    lowest = min(0.0, *(point["content_lod1"] for point in curve if "content_lod1" in point), -0.05)
+    worth.set_ylim(max(lowest, -0.2), None)
+    worth.set_ylabel("part of what the full text gives (± s.e.)")
+    worth.legend(fontsize=8)
+    rebuilt.plot(millions, [point["rebuilt"] for point in curve], marker="o", color=OWN)
+    rebuilt.set_ylabel("tokens rebuilt in their places")
+    for panel in (worth, rebuilt):
+        panel.set_xlabel("million tokens of training")
+    save_figure(figure, file)
+
+
 def panels_of(n_panels: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with panels, two in a row."""
     from matplotlib.figure import Figure

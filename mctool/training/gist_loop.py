@@ -40,6 +40,10 @@ from mctool.training.metrics import MetricsWriter
 
 STATE_FILE = "state.safetensors"
 
+FEW_NODES = 8
+TOKENS_A_SLOT = 16
+"""Tokens that GistNet learns from in the time that the base model takes for a slot of a window."""
+
 StageKind = Literal["content", "repeat", "states", "reading", "teacher", "degist"]
 RATES: dict[StageKind, float] = {
     "content": 1e-3, "repeat": 5e-4, "states": 3e-4, "reading": 3e-4, "teacher": 3e-4, "degist": 1e-3,
@@ -89,9 +93,11 @@ class GistTraining:
     Attributes:
         stages: One after the other.
         runs: Runs of 32 blocks of a step of ``content``.
-        windows: Windows of a step with the base model.
-        nodes: Numbers of nodes of those; each step takes one.
-        lod2_share: Part of those steps whose nodes are of level 2.
+        windows: Windows of a step with the base model that have few nodes; where they have more, so many fewer that
+            a step takes as long.
+        nodes: Numbers of nodes of windows; each step takes one.
+        lod2_share: Part of the steps whose nodes are of level 2.
+        lod2_nodes: Numbers of nodes of those.
         tail: Tokens of the tail that are told.
         order_places: Places of each block that ``order`` asks for in a step.
         content_weight: Weight of the content objective beside that with the base model.
@@ -108,8 +114,9 @@ class GistTraining:
     stages: tuple[GistStage, ...]
     runs: int = 8
     windows: int = 16
-    nodes: tuple[int, ...] = (1, 2, 4, 8, 8, 16)
+    nodes: tuple[int, ...] = (1, 2, 4, 8, 8, 16, 64, 256)
     lod2_share: float = 0.15
+    lod2_nodes: tuple[int, ...] = (1, 2, 4, 8)
     tail: int = 48
     order_places: int = 8
     content_weight: float = 0.3
@@ -130,6 +137,14 @@ class GistTraining:
                 raise UsageError(f"{name} {getattr(self, name)} is not positive")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed} is negative")
+
+    def n_windows(self, n_nodes: int, lod: int) -> int:
+        """Windows of a step, by the number of nodes in each and their level."""
+
+        def work(n_nodes: int, lod: int) -> int:
+            return n_nodes * (1 + BLOCK_TOKENS**lod // TOKENS_A_SLOT) + self.tail
+
+        return max(min(round(self.windows * work(FEW_NODES, 1) / work(n_nodes, lod)), self.windows), 1)
 
 
 @dataclass
@@ -274,8 +289,8 @@ class GistTrainer:
         """The objective with the base model on windows, and the content objective on their blocks."""
         config = self._config
         lod = 2 if rng.random() < config.lod2_share else 1
-        n_nodes = int(rng.choice(config.nodes)) if lod == 1 else int(rng.integers(1, 3))
-        n_windows = config.windows if lod == 1 else max(config.windows // 4, 1)
+        n_nodes = int(rng.choice(config.nodes if lod == 1 else config.lod2_nodes))
+        n_windows = config.n_windows(n_nodes, lod)
         n_tokens = 1 + n_nodes * BLOCK_TOKENS**lod + config.tail + 1
         ids = torch.from_numpy(self._texts.draw(n_windows, n_tokens, rng)).to(self._device)
         windows = GistWindows(ids, lod, n_nodes)

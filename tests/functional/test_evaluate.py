@@ -201,3 +201,20 @@ def test_a_plot_that_cannot_be_is_refused_before_measuring(project, run_cli):
         done = run_cli("evaluate", command, "--plot", "plot.gif")
         assert (done.code, done.out) == (2, "")
         assert "neither a .png nor a .svg" in done.err
+
+
+def test_the_curve_of_a_training_is_shown_and_drawn(run_cli, project):
+    point = {
+        "tokens": 1e6,
+        "r_lod1": 0.2,
+        "r_lod1_se": 0.02,
+        "content_lod1": 0.05,
+        "content_lod1_se": 0.01,
+        "rebuilt": 0.1,
+    }
+    (project / "card.json").write_text(json.dumps({"curve": [{"tokens": 0, "rebuilt": 0.04}, point]}))
+    done = run_cli("evaluate", "show", "card.json", "--plot", "curve.svg")
+    assert done.code == 0, done.err
+    assert "1,000,000" in done.out
+    assert "0.050 ±0.010" in done.out
+    assert "million tokens" in (project / "curve.svg").read_text()

@@ -34,7 +34,15 @@ def untrained(files):
 
 
 def trainer(files, out, *stages, **settings):
-    defaults = {"runs": 1, "windows": 2, "nodes": (2,), "tail": 8, "layers": 1, "measure_minutes": 60.0}
+    defaults = {
+        "runs": 1,
+        "windows": 2,
+        "nodes": (2,),
+        "lod2_nodes": (1,),
+        "tail": 8,
+        "layers": 1,
+        "measure_minutes": 60.0,
+    }
     training = GistTraining(stages, **{**defaults, **settings})
     return GistTrainer(files, untrained(files), training, texts(), texts(1), out, "cpu")
 
@@ -167,3 +175,11 @@ def test_recalled_tokens_are_those_that_only_the_text_could_tell():
     tail = torch.tensor([9, 100, 600, 101, 100, 102])  # common 102; 600 stands nowhere; 100 comes twice
     windows = GistWindows(torch.cat([torch.tensor([1]), text, tail])[None], lod=1, n_nodes=1)
     assert _recalled(windows, torch.tensor([102]))[0].tolist() == [True, False, True, False, False]
+
+
+def test_windows_with_more_nodes_are_fewer():
+    training = GistTraining((GistStage("reading", steps=1),), windows=16)
+    numbers = [training.n_windows(*shape) for shape in ((1, 1), (8, 1), (64, 1), (256, 1), (1, 2), (8, 2))]
+    assert numbers[:2] == [16, 16]
+    assert numbers[1] > numbers[2] > numbers[3] >= 1
+    assert numbers[1] > numbers[4] > numbers[5] >= 1
