@@ -7,17 +7,25 @@ braces as they are usually laid out. Broken code, and languages that no parser i
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _DEFINITION = re.compile(
     r"(?P<indent>[ \t]*)(?:(?:export|default|public|private|protected|internal|static|async|pub(?:\([^)]*\))?|final"
     r"|abstract|unsafe|inline|virtual|override|extern|const)\s+)*"
-    r"(?:def|class|fn|func|function|interface|struct|enum|trait|impl|type|module|macro_rules!)(?:<[^>]*>)?\s+"
+    r"(?:(?P<function>def|fn|func|function|macro_rules!)|class|interface|struct|enum|trait|impl|type|module)"
+    r"(?:<[^>]*>)?\s+"
     r"(?:\([^)]*\)\s*)?(?P<name>[^\W\d]\w*)"
 )
 
 
+class _Definition(NamedTuple):
+    indent: int
+    name: str
+    is_function: bool
+
+
 def definitions_around(text: str, start: int, end: int) -> list[str]:
-    """Names of the definitions to which the lines of a stretch belong, inner and outer ones.
+    """Names of the definitions to which the lines of a stretch belong: the innermost, and functions around them.
 
     Args:
         text: Source code.
@@ -25,21 +33,22 @@ def definitions_around(text: str, start: int, end: int) -> list[str]:
         end: One past the last.
 
     Returns:
-        Each once, as in ``Class`` and ``Class.method``, in order of appearance; none for lines outside any definition.
+        Each once, as in ``Class.method``, in order of appearance; none for lines outside any definition.
     """
     found: dict[str, None] = {}
-    open_definitions: list[tuple[int, str]] = []
+    open_definitions: list[_Definition] = []
     place = 0
     for line in text[:end].splitlines(keepends=True):
         code = line.strip()
         if code and code[0] not in "#}])/*":  # comments and closing brackets end no definition
             indent = len(line) - len(line.lstrip())
-            while open_definitions and open_definitions[-1][0] >= indent:
+            while open_definitions and open_definitions[-1].indent >= indent:
                 open_definitions.pop()
             if match := _DEFINITION.match(line):
-                open_definitions.append((indent, match["name"]))
+                open_definitions.append(_Definition(indent, match["name"], bool(match["function"])))
         place += len(line)
         if place > start:
-            names = [name for _, name in open_definitions]
-            found |= {".".join(names[: n + 1]): None for n in range(len(names))}
+            for n, one in enumerate(open_definitions, 1):
+                if one.is_function or n == len(open_definitions):
+                    found[".".join(outer.name for outer in open_definitions[:n])] = None
     return list(found)

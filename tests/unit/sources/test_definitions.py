@@ -21,6 +21,9 @@ class Ship:
         return 3
 
 def harbour():
+    def inner():
+        wait()
+
     return Ship()
 
 END = 1
@@ -49,19 +52,20 @@ def around(text, piece):
     [
         ("import os", []),
         ('name = "x"', ["Ship"]),
-        ("go(i)", ["Ship", "Ship.sail"]),
-        ("# a note\n        return knots", ["Ship", "Ship.sail"]),
-        ("return knots\n\n    @property\n    def crew(self)", ["Ship", "Ship.sail", "Ship.crew"]),
+        ("go(i)", ["Ship.sail"]),
+        ("# a note\n        return knots", ["Ship.sail"]),
+        ("return knots\n\n    @property\n    def crew(self)", ["Ship.sail", "Ship", "Ship.crew"]),
         ("return Ship()", ["harbour"]),
+        ("wait()", ["harbour", "harbour.inner"]),
         ("END = 1", []),
-        (PYTHON, ["Ship", "Ship.sail", "Ship.crew", "harbour"]),
+        (PYTHON, ["Ship", "Ship.sail", "Ship.crew", "harbour", "harbour.inner"]),
     ],
 )
 def test_python(piece, names):
     assert around(PYTHON, piece) == names
 
 
-@pytest.mark.parametrize(("piece", "names"), [("let x", ["Harbour", "Harbour.enter"]), ("return nil", ["Close"])])
+@pytest.mark.parametrize(("piece", "names"), [("let x", ["Harbour.enter"]), ("return nil", ["Close"])])
 def test_braces(piece, names):
     assert around(RUST, piece) == names
 
