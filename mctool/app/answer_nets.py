@@ -139,7 +139,7 @@ class AnswerNets:
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
             places: The functions and classes that the window shows, where a name may be asked for. An adapter, which
-                learnt to name them, is taken to mean the one that it finds likeliest when it says what is not shown.
+                learnt to name them, is taken to mean the likeliest one where it makes a name up, or shortens it.
         """
         from mctool.engine.answer import decode_answer, read_window, replace_by_likeliest, silence
 
@@ -159,8 +159,8 @@ class AnswerNets:
             on_text=None if before else on_text, refocus=refocus, read=decoding,
         )  # fmt: skip
         if before is not None and places is not None:
-            if not places.shows(answer.text):
-                answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, places.names)
+            if meant := places.meant(answer.text):
+                answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, meant)
             if on_text is not None:
                 on_text(answer.text)
         first_token_at = answer.first_token_at or time.perf_counter()

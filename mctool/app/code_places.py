@@ -26,14 +26,18 @@ class CodePlaces:
     names: tuple[str, ...]
     text: str
 
-    def shows(self, answer: str) -> bool:
-        """Whether an answer is one of the names in full, or stands in the text and is not just the name of one."""
-        if answer in self.names:
-            return True
-        last = {name.rpartition(":")[2] for name in self.names}
-        bare = last | {name.rpartition(".")[2] for name in last}
+    def meant(self, answer: str) -> tuple[str, ...]:
+        """Names of which one is to stand in place of an answer; none where the answer is right as it is.
+
+        Those that a short form like ``method`` may stand for; none for what stands in the text word for word; all for
+        what is made up.
+        """
         said = _SPACE.sub(" ", answer).strip()
-        return bool(said) and said not in bare and said in _SPACE.sub(" ", self.text)
+        if said in self.names:
+            return ()
+        if short := tuple(name for name in self.names if f".{name.rpartition(':')[2]}".endswith(f".{said}")):
+            return short
+        return () if said and said in _SPACE.sub(" ", self.text) else self.names
 
 
 def code_places(tree: Tree, runs: Sequence[RawRun], paths: Sequence[str]) -> CodePlaces | None:

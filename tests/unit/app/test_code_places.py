@@ -2,22 +2,25 @@ import pytest
 
 from mctool.app.code_places import CodePlaces
 
-PLACES = CodePlaces(
-    ("src/a.py:Ship.sail", "src/a.py:dock"), "def sail(self):\n    return  self.knots\n\ndef dock(): ..."
-)
+NAMES = ("src/a.py:Ship.sail", "src/a.py:dock", "src/a.py:Boat.sail")
+PLACES = CodePlaces(NAMES, "def sail(self):\n    return  self.knots\n\ndef dock(): ...")
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown"),
+    ("answer", "meant"),
     [
-        ("src/a.py:Ship.sail", True),
-        ("src/a.py:Ship.sink", False),  # made up
-        ("return self.knots", True),  # word for word, but for white space
-        ("sail", False),  # a name that is better told in full
-        ("Ship.sail", False),
-        ("```python", False),
-        ("", False),
+        ("src/a.py:Ship.sail", ()),
+        ("return self.knots", ()),  # word for word, but for white space
+        ("src/a.py:Ship.sink", NAMES),  # made up
+        ("```python", NAMES),
+        ("sail", (NAMES[0], NAMES[2])),  # two have that name
+        ("Ship.sail", NAMES[:1]),
+        ("dock", NAMES[1:2]),
     ],
 )
-def test_what_a_window_shows(answer, shown):
-    assert PLACES.shows(answer) == shown
+def test_what_an_answer_means(answer, meant):
+    assert PLACES.meant(answer) == meant
+
+
+def test_silence_is_made_up():
+    assert CodePlaces(NAMES[:1], "").meant("") == NAMES[:1]
