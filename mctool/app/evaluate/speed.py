@@ -39,6 +39,7 @@ class SpeedConfig:
         dtype: Number type of its weights.
         reingests: After how many ingests of one edit each a tree is timed beside a new one; 0 for not at all.
         scale: About how many tokens the trees hold whose ingest and answers are timed; none for not at all.
+        keep: Where the trees of ``scale`` stay, and are found again; None for nowhere.
     """
 
     parts: tuple[Part, ...] = PARTS
@@ -51,6 +52,7 @@ class SpeedConfig:
     dtype: str = "auto"
     reingests: int = 0
     scale: tuple[int, ...] = ()
+    keep: Path | None = None
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.parts if part not in PARTS]
@@ -58,6 +60,8 @@ class SpeedConfig:
             raise UsageError(f"--reingest {self.reingests} is negative")
         if min(self.scale, default=1) < 1:
             raise UsageError(f"--scale {','.join(map(str, self.scale))} has a size that is not positive")
+        if self.keep is not None and not self.scale:
+            raise UsageError("--keep is given without --scale", "add --scale 1e5,1e6")
         if unknown or not (self.parts or self.reingests or self.scale):
             raise UsageError(f"--part {', '.join(unknown) or '(none)'} is not one of {', '.join(PARTS)}")
         if self.ingest_chars < 1:
@@ -102,7 +106,7 @@ def _measure_growth(config: SpeedConfig, sets: dict[str, list[SampleDocument]], 
         text = first_chars(documents, config.ingest_chars)
         yield from measure_reingest(config.reingests, text, config.question, options, report)
     if config.scale:
-        yield from measure_scale(config.scale, documents, config.question, options, report)
+        yield from measure_scale(config.scale, documents, config.question, options, report, config.keep)
 
 
 def _measure(
