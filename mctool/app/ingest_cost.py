@@ -84,7 +84,7 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
         ResourceError: There is no room for the sample.
     """
     part = max(1, SAMPLE_CHARS // len(texts))
-    with tempfile.TemporaryDirectory(prefix="mctool-") as place:
+    with tempfile.TemporaryDirectory(prefix="mctool-", ignore_cleanup_errors=True) as place:
         files = [Path(place) / f"{number}{suffix}" for number, (suffix, _) in enumerate(texts)]
         for file, (_, text) in zip(files, texts, strict=True):
             file.write_text(text[:part], encoding="utf-8")

@@ -31,7 +31,8 @@ def packed_tree(
         key_builder: Makes lens keys; None for a tree without.
     """
     fingerprint = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
-    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
+    # A thread of the lexical index may put a lock file there while it goes.
+    with tempfile.TemporaryDirectory(prefix="mctool-", ignore_cleanup_errors=True) as folder:
         place = Path(folder) / TREE_NAME
         Tree.create(place, fingerprint).close()
         with open_writer(place, key_builder=key_builder) as writer:

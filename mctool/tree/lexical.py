@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -145,11 +145,17 @@ def _opened(place: Path) -> Iterator[Any]:
     try:
         (place / _READ_LOCK).open("ab").close()
     except OSError:
-        with TemporaryDirectory() as links:
+        links = Path(mkdtemp(prefix="mctool-"))
+        try:
             for file in place.iterdir():
                 if not file.name.endswith(".lock"):
-                    (Path(links) / file.name).symlink_to(file.absolute())
-            yield tantivy.Index.open(links)
+                    (links / file.name).symlink_to(file.absolute())
+            yield tantivy.Index.open(str(links))
+        finally:
+            # The thread in which tantivy watches the list of segments locks the index once more, in its own time: a
+            # lock file that appears while the directory is emptied keeps it from going, and no other comes after it.
+            for _ in range(2):
+                shutil.rmtree(links, ignore_errors=True)
     else:
         yield tantivy.Index.open(str(place))
 
