@@ -104,7 +104,7 @@ def _measure_growth(config: SpeedConfig, sets: dict[str, list[SampleDocument]], 
     documents = [document for documents in sets.values() for document in documents]
     if config.reingests:
         text = first_chars(documents, config.ingest_chars)
-        yield from measure_reingest(config.reingests, text, config.question, options, report)
+        yield from measure_reingest(config.reingests, text, config.question, config.model, config.device, report)
     if config.scale:
         yield from measure_scale(config.scale, documents, config.question, options, report, config.keep)
 

@@ -194,7 +194,7 @@ def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, 
     monkeypatch.setattr(speed_reingest, "run_mctool", run_mctool)
     config = SpeedConfig((), (data,), model=str(tiny_model_dir), reingests=2)
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
-    assert calls[:4] == [("ingest", "kept")] * 3 + [("ingest", "fresh")]
+    assert calls[:2] == [("ingest", "kept"), ("ingest", "fresh")]
     assert [call for call in calls if call[0] == "ask"] == [("ask", "kept"), ("ask", "fresh")] * speed_reingest.ROUNDS
     assert calls[-2:] == [("ingest", "kept"), ("ingest", "fresh")]
     kept = "after 2 ingests"
