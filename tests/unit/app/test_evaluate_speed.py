@@ -183,15 +183,16 @@ def test_trees_that_are_kept_are_not_made_again(data, tiny_model_dir, ingested, 
 
 
 def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, tiny_weights, monkeypatch):
-    def run_mctool(command, *arguments):
-        calls.append((command, Path(arguments[arguments.index("--tree") + 1]).name))
+    def time_mctool(command, *arguments):
+        name = Path(arguments[arguments.index("--tree") + 1]).name
+        calls.append((command, name))
         if command == "ingest":
             ingest(IngestConfig((arguments[0],), Path(arguments[2]), str(tiny_model_dir), "cpu"))
-        return {}, 1.0
+        return ProgramRun({}, 1.0, 2.0 if name == "kept" else 1.0)
 
     calls = []
     monkeypatch.setenv("MCTOOL_WEIGHTS", str(tiny_weights))
-    monkeypatch.setattr(speed_reingest, "run_mctool", run_mctool)
+    monkeypatch.setattr(speed_reingest, "time_mctool", time_mctool)
     config = SpeedConfig((), (data,), model=str(tiny_model_dir), reingests=2)
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
     assert calls[:2] == [("ingest", "kept"), ("ingest", "fresh")]
@@ -203,6 +204,7 @@ def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, 
     assert rows["reingest, segments", kept].ratio == 3
     for measure in ("ask", "inspect", "ingest of one edit", "size"):
         assert rows[f"reingest, {measure}", kept].baseline == "new tree"
+    assert rows["reingest, inspect, processor time", kept].ratio == 2
 
 
 @pytest.mark.parametrize(
