@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mctool.core.records import DocumentCounts
-from mctool.tree import LexicalIndex, Tree, check_lexical, open_writer
+from mctool.tree import LexicalIndex, Tree, check_lexical, lexical, open_writer
 from mctool.tree.lexical import LexicalWriter, Stamp
 
 
@@ -343,3 +343,35 @@ def test_an_index_that_is_being_made_anew_is_for_no_reader(tmp_path):
     Stamp(NO_GENERATION, 0, sound=False).write(layout)
     stamp = Stamp.read(layout)
     assert not any(stamp.fits(generation) or stamp.fits(generation + 1) for generation in range(3))
+
+
+def test_an_index_that_is_just_being_committed_can_be_read(ingester):
+    ingester.commit({"a": BOOK})
+    layout = layout_of(ingester)
+    Stamp(Stamp.read(layout).generation, 99, sound=False).write(layout)  # as before tantivy's commit
+    assert stored(ingester, "keeper") == {"keeper": ([0], [], [])}
+
+
+def test_an_index_that_a_writer_changes_meanwhile_is_opened_again(ingester, monkeypatch):
+    ingester.commit({"a": BOOK})
+    with Tree.open(ingester.path) as tree:
+        waiting = [{"b": CODE}]
+
+        def file_fault(*arguments):
+            if waiting:
+                ingester.commit(waiting.pop())
+            return real_fault(*arguments)
+
+        real_fault = lexical._file_fault
+        monkeypatch.setattr(lexical, "_file_fault", file_fault)
+        hits, is_stored = found(tree, "keeper")
+    assert is_stored
+    assert hits == {"keeper": ([0], [], [])}
+
+
+def test_a_damaged_index_is_tried_once(ingester, monkeypatch):
+    ingester.commit({"a": BOOK})
+    tried = []
+    monkeypatch.setattr(lexical, "_file_fault", lambda *_arguments: tried.append(1) or "damaged")
+    assert not look_up(ingester, "keeper")[1]
+    assert tried == [1]
