@@ -118,13 +118,14 @@ def _measure(
         return
     # These bring torch, which --part help has no use for.
     from mctool.app.evaluate.speed_ask import measure_ask, measure_decode
-    from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest
+    from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest, measure_key_peak
 
     options = ("--model", config.model, "--device", config.device)
     if part == "ingest":
         for name, documents in sets.items():
             yield from measure_ingest(name, first_chars(documents, config.ingest_chars), files, options, report)
         yield from measure_gist_peak(files, config.device, report)
+        yield from measure_key_peak("\n".join(one.text for one in next(iter(sets.values()))), config.device, report)
     elif part == "ask":
         documents = [document for documents in sets.values() for document in documents]
         yield from measure_ask(config.tree_sizes, documents, config.question, options, report)

@@ -1,8 +1,10 @@
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from tiny_keys import write_tiny_key_encoder
 
 from mctool.app.evaluate import speed_ask, speed_ingest, speed_reingest, speed_scale
 from mctool.app.evaluate.speed import SpeedConfig, evaluate_speed
@@ -112,23 +114,28 @@ def test_a_question_without_an_answer_is_refused(data, tiny_model_dir, monkeypat
         evaluate_speed(SpeedConfig(("ask",), (data,), tree_sizes=(100,), model=str(tiny_model_dir)))
 
 
-def test_ingest_is_split_into_its_parts(data, tiny_model_dir, tiny_weights, monkeypatch):
-    def run_mctool(*_arguments):
-        seconds = {"read": 1.0, "tokenize": 2.0, "gist": 3.0, "write": 4.0, "total": 8.0}
+def test_ingest_is_split_into_its_parts(data, tiny_model_dir, tiny_weights, tmp_path, monkeypatch):
+    def time_mctool(*_arguments):
+        seconds = {"read": 1.0, "tokenize": 2.0, "gist": 3.0, "keys": 0.5, "write": 4.0, "total": 8.5}
         record = {"tokens_added": 450, "bytes_on_disk": 900, "tokens_per_second": 50.0, "seconds": seconds}
-        return record, 9.0
+        return ProgramRun(record, 9.0, 4.5)
 
-    monkeypatch.setenv("MCTOOL_WEIGHTS", str(tiny_weights))
-    monkeypatch.setattr(speed_ingest, "run_mctool", run_mctool)
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights", dirs_exist_ok=True)
+    write_tiny_key_encoder(weights)
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(weights))
+    monkeypatch.setattr(speed_ingest, "time_mctool", time_mctool)
     monkeypatch.setattr(speed_ingest, "find_minilm", lambda: None)
     monkeypatch.setattr(speed_ingest, "find_spec", lambda _package: None)
     config = SpeedConfig(("ingest",), (data,), model=str(tiny_model_dir), device="cpu")
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
     assert rows["ingest code", "mctool"].value == 50
-    assert rows["ingest time code", "mctool gist"].ratio == 3 / 8
+    assert rows["ingest code, processor time", "mctool"].value == 100
+    assert rows["ingest time code", "mctool gist"].ratio == 3 / 8.5
     assert rows["size code", "text"].value == 4
     assert rows["size code", "mctool"].ratio == 0.5
     assert rows["matrix products", "GistNet"].ratio > 0
+    (of_keys,) = (row for (_, system), row in rows.items() if system == "key encoder")
+    assert of_keys.ratio > 0
 
 
 @pytest.fixture
