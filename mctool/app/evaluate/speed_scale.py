@@ -14,6 +14,7 @@ from typing import Any
 
 from mctool.app.evaluate.speed_rows import ProgramRun, Report, SpeedRow, against, time_mctool, write_documents
 from mctool.app.evaluate.texts import copies, first_chars
+from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import UsageError
 from mctool.sources.corpus import SampleDocument
 
@@ -171,5 +172,7 @@ def _line(sizes: list[_Size], attribute: str) -> float | None:
     if attribute not in _ESTIMATED or len(sizes) < 2 or sizes[-1].tokens < SMALLEST_STEP * sizes[-2].tokens:
         return None
     a, b = sizes[-2:]
+    if attribute == "ingest_rss" and a.tokens < SEGMENT_BLOCKS * BLOCK_TOKENS // 2:
+        return None  # an ingest holds one segment at a time, so that below a segment it tells nothing of larger trees
     slope = (getattr(b, attribute) - getattr(a, attribute)) / (b.tokens - a.tokens)
     return float(getattr(b, attribute) + max(slope, 0.0) * (ESTIMATED_TOKENS - b.tokens))

@@ -170,6 +170,7 @@ def test_scale_is_measured_by_size_and_estimated_from_the_slope(data, tiny_model
     assert rows["scale, ask, lens", estimate].value == pytest.approx(1e7)
     assert rows["scale, ask, focus", estimate].value == pytest.approx(0.5)
     assert ("scale, ask, first token", estimate) not in rows
+    assert ("scale, ingest, peak memory", estimate) not in rows  # these trees are less than a segment
     assert rows["scale, size on disk", estimate].value == pytest.approx(4e4)
     assert rows["scale, ingest time", estimate].value == pytest.approx(1e9 / 50 / 3600)
     assert rows["scale, ask, nodes in the window", "100 tokens"].value == 0.1
