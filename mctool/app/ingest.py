@@ -7,12 +7,12 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from mctool.app.curate import compact_if_due
 from mctool.app.guard import refuse_broad_sources, refuse_much
+from mctool.app.ingest_nets import IngestNets
 from mctool.app.intake import Intake, Progress
 from mctool.app.key_nets import KeyNets
 from mctool.app.past_sources import REFRESHED, recorded_sources, scan_again
@@ -29,13 +29,12 @@ from mctool.app.scan import (
     refuse,
     scan_sources,
 )
-from mctool.app.text_nets import Report, TextNets
+from mctool.app.text_nets import Report
 from mctool.app.trees import locate_tree, place_for_tree
 from mctool.core.blocks import TOP_LOD
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import MctoolError, MissingBackendError, SourceError, UsageError
 from mctool.core.records import DocumentCounts, IngestReport, IngestSeconds, Skipped
-from mctool.nets.model_store import resolve_model
 from mctool.sources import Broken, Extractor, SourceOptions, TextDocument, file_of, is_archive, member_path, read_stream
 from mctool.tree import Document, Layout, Tree, check_lexical, rekey_tree
 from mctool.version import __version__
@@ -102,7 +101,12 @@ class IngestResult:
     source_error: MctoolError | None
 
 
-def ingest(config: IngestConfig, progress: Progress | None = None, report: Report | None = None) -> IngestResult:
+def ingest(
+    config: IngestConfig,
+    progress: Progress | None = None,
+    report: Report | None = None,
+    nets: IngestNets | None = None,
+) -> IngestResult:
     """Bring a tree up to date with the sources: add what is new, replace what changed, retire what is gone.
 
     A file whose size and modification time are those of its document is not read; one whose content is the same is not
@@ -113,6 +117,7 @@ def ingest(config: IngestConfig, progress: Progress | None = None, report: Repor
         config: What to ingest, and into what.
         progress: Called as blocks are done.
         report: Takes a line for the user when something slow begins, or something is missing.
+        nets: Those of the model and the device, to load them once for several ingests.
 
     Raises:
         SourceError: There is nothing to ingest in any of the sources, and no tree.
@@ -124,19 +129,22 @@ def ingest(config: IngestConfig, progress: Progress | None = None, report: Repor
         TreeDamagedError: The tree cannot be understood.
         ResourceError: Out of memory or disk; the tree is as it was.
     """
-    run = _Run(config, progress or (lambda _done, _known: None), report or (lambda _line: None))
-    return run.ingest()
+    report = report or (lambda _line: None)
+    nets = nets or IngestNets(config.model, config.device, report)
+    return _Run(config, nets, progress or (lambda _done, _known: None), report).ingest()
 
 
 class _Run:
     """One ingest: its clocks, and what it knows so far."""
 
-    def __init__(self, config: IngestConfig, progress: Progress, report: Report) -> None:
+    def __init__(self, config: IngestConfig, nets: IngestNets, progress: Progress, report: Report) -> None:
         self._config = config
+        self._nets = nets
         self._progress = progress
         self._report = report
         self._start = time.perf_counter()
-        self._read_seconds = self._resolve_seconds = self._rekey_seconds = self._compact_seconds = 0.0
+        self._resolved_before = nets.resolve_seconds
+        self._read_seconds = self._rekey_seconds = self._compact_seconds = 0.0
         self._layout = Layout(place_for_tree(config.tree) if config.sources else locate_tree(config.tree))
         self._paths = RecordedPaths(self._layout.root)
         if not config.confirmed:
@@ -153,7 +161,7 @@ class _Run:
 
     def ingest(self) -> IngestResult:
         """Bring the tree up to date; make it when it is not there and there is something to put in."""
-        if self._config.rekey and self._key_nets is None:
+        if self._config.rekey and self._nets.keys is None:
             raise MissingBackendError(
                 "there is no key encoder to make lens keys with", "reinstall mctool, or unset $MCTOOL_WEIGHTS"
             )
@@ -163,7 +171,7 @@ class _Run:
         elif self._config.sources:
             stream = self._read_stream()
             counts, intake = self._update(stream) if self._layout.catalog.is_file() else self._fill(stream)
-        rekeyed = self._rekey(self._key_nets) if self._config.rekey and self._key_nets is not None else 0
+        rekeyed = self._rekey(self._nets.keys) if self._config.rekey and self._nets.keys is not None else 0
         return self._result(counts, intake, rekeyed)
 
     def _rekey(self, key_nets: KeyNets) -> int:
@@ -182,12 +190,12 @@ class _Run:
             if first is None:
                 self._refuse_empty_directories([])
                 raise combined(self._scan.failures + self._broken) or SourceError("there is nothing to ingest")
-            with Intake(self._layout, self._nets, self._key_nets, self._progress) as intake:
+            with Intake(self._layout, self._nets.text, self._nets.keys, self._progress) as intake:
                 return self._take_in(intake, chain([first], contents), unchanged=0)
 
     def _update(self, stream: TextDocument | None) -> Taken:
         with Tree.open(self._layout.root) as tree:
-            self._nets.expect(tree.fingerprint)
+            self._nets.text.expect(tree.fingerprint)
             if self._config.refresh:
                 self._scan = scan_again(tree.documents, (past.sources for past in tree.history()), self._paths)
             comparison = self._compare(tree.documents)
@@ -195,7 +203,7 @@ class _Run:
             if is_current and check_lexical(tree) is None:
                 self._refuse_empty_directories(tree.documents)
                 return DocumentCounts(unchanged=comparison.unchanged, skipped=self._scan.skipped), None
-        with Intake(self._layout, self._nets, self._key_nets, self._progress) as intake:
+        with Intake(self._layout, self._nets.text, self._nets.keys, self._progress) as intake:
             # Once more, now under the lock: another ingest may have come between.
             comparison = compare(self._scan, intake.live.values(), self._paths)
             for document in comparison.gone:
@@ -228,19 +236,8 @@ class _Run:
 
     def _compact(self, has_gists: bool) -> None:
         start = time.perf_counter()
-        compact_if_due(self._layout.root, self._nets, has_gists)
+        compact_if_due(self._layout.root, self._nets.text, has_gists)
         self._compact_seconds = time.perf_counter() - start
-
-    @cached_property
-    def _key_nets(self) -> KeyNets | None:
-        return KeyNets.find(self._config.device)
-
-    @cached_property
-    def _nets(self) -> TextNets:
-        start = time.perf_counter()
-        files = resolve_model(self._config.model, report=self._report)
-        self._resolve_seconds = time.perf_counter() - start
-        return TextNets(files, self._config.device, self._report)
 
     def _read_stream(self) -> TextDocument | None:
         """The text of standard input, when it is a source and can be read."""
@@ -303,9 +300,10 @@ class _Run:
     def _result(self, counts: DocumentCounts, intake: Intake | None, rekeyed_blocks: int) -> IngestResult:
         keyed_blocks = (intake.writer.keyed_blocks if intake else 0) + rekeyed_blocks
         with Tree.open(self._layout.root) as tree:
-            if keyed_blocks and self._key_nets is not None and tree.keys(self._key_nets.fingerprint) is None:
+            if keyed_blocks and self._nets.keys is not None and tree.keys(self._nets.keys.fingerprint) is None:
                 self._report("earlier parts of the tree lack lens keys of this version; --rekey makes them")
             total = time.perf_counter() - self._start
+            resolve_seconds = self._nets.resolve_seconds - self._resolved_before
             tokens_added = intake.writer.tokens_added if intake else 0
             report = IngestReport(
                 tree=str(self._layout.root),
@@ -324,7 +322,7 @@ class _Run:
                     write=(intake.writer.write_seconds if intake else 0.0) + self._compact_seconds,
                     total=total,
                 ),
-                tokens_per_second=tokens_added / (total - self._resolve_seconds - self._rekey_seconds),
+                tokens_per_second=tokens_added / (total - resolve_seconds - self._rekey_seconds),
                 peak_rss_mb=peak_rss_mb(),
                 keyed_blocks=keyed_blocks,
             )

@@ -64,10 +64,10 @@ class TextNets:
         self._expected: Fingerprint | None = None
 
     def expect(self, fingerprint: Fingerprint) -> None:
-        """Check that a tree was made with this model, and later, when the GistNet is loaded, with that net.
+        """Check that a tree was made with this model, and, as soon as the GistNet is loaded, with that net.
 
         Raises:
-            MismatchError: It was made with another model or tokenizer.
+            MismatchError: It was made with another model, tokenizer or GistNet.
         """
         known = Fingerprint(
             model=self.files.name,
@@ -76,7 +76,7 @@ class TextNets:
             d_model=fingerprint.d_model,
             gistnet=fingerprint.gistnet,
         )
-        fingerprint.require(known)
+        fingerprint.require(self._loaded[1] if "_loaded" in self.__dict__ else known)
         self._expected = fingerprint
 
     @cached_property

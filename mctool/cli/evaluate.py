@@ -271,6 +271,10 @@ def speed(
             metavar="N,N,...", help="Instead: ingest and ask trees of about so many tokens, as in 1e5,1e6,1e7."
         ),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the trees of --scale there, and go on with those that are there."),
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -296,6 +300,7 @@ def speed(
         dtype=dtype,
         reingests=reingest,
         scale=_sizes(scale),
+        keep=keep,
     )
     result = evaluate_speed(config, reporter(quiet)).to_json()
     if plot is not None:

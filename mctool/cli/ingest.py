@@ -15,6 +15,7 @@ from mctool.core.errors import SourceError, TreeBusyError, UsageError
 
 if TYPE_CHECKING:
     from mctool.app.ingest import IngestConfig, IngestResult
+    from mctool.app.ingest_nets import IngestNets
     from mctool.core.records import IngestReport, Skipped
 
 _REASONS_SHOWN = 8
@@ -106,11 +107,11 @@ def ingest(
         raise result.error
 
 
-def _run(config: IngestConfig, quiet: bool) -> IngestResult:
+def _run(config: IngestConfig, quiet: bool, nets: IngestNets | None = None) -> IngestResult:
     from mctool.app.ingest import ingest as run
 
     with progress_bar("ingest", "tok", quiet, scale=32) as progress:
-        return run(config, progress, reporter(quiet))
+        return run(config, progress, reporter(quiet), nets)
 
 
 def _print_result(result: IngestResult, rekey: bool, json: bool, quiet: bool) -> None:
@@ -124,15 +125,17 @@ def _print_result(result: IngestResult, rekey: bool, json: bool, quiet: bool) ->
 
 def _keep_current(config: IngestConfig, json: bool, quiet: bool) -> None:
     """Ingest now and after each change. What cannot be ingested just now is told, and tried again."""
+    from mctool.app.ingest_nets import IngestNets
     from mctool.app.watch import watch_sources
 
+    nets = IngestNets(config.model, config.device, reporter(quiet))
     is_due = is_first = True
     for has_changed in watch_sources(config):
         is_due = is_due or has_changed
         if not is_due:
             continue
         try:
-            result = _run(config, quiet)
+            result = _run(config, quiet, nets)
         except (SourceError, TreeBusyError) as error:
             is_due = isinstance(error, TreeBusyError)
             note_console().print(f"mctool: {error}", markup=False)

@@ -15,7 +15,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import IO, Any, cast
 
 from mctool.sources.extract.extracted import UnreadableError
-from mctool.sources.extract.zips import open_zip
+from mctool.sources.extract.zips import ZIP_FAILURES, open_zip
 from mctool.sources.names import EMPTY, NOT_REGULAR, PRIVATE_NAMES, directory_reason, file_reason
 from mctool.sources.options import BYTES_PER_MB, SourceOptions
 
@@ -125,7 +125,7 @@ class _Bounded:
 
 def _zip_members(opened: zipfile.ZipFile, options: SourceOptions, budget: _Budget) -> Iterator[Member]:
     for member in opened.infolist():
-        if member.is_dir() or _is_private(member.filename):
+        if member.filename.endswith("/") or _is_private(member.filename):
             continue
         reason = _reason(member.filename, member.file_size, options)
         if reason is not None:
@@ -134,7 +134,7 @@ def _zip_members(opened: zipfile.ZipFile, options: SourceOptions, budget: _Budge
         budget.spend(member.file_size)
         try:
             data = opened.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, lzma.LZMAError, OSError) as error:
+        except ZIP_FAILURES as error:
             raise UnreadableError(f"its member {member.filename} is damaged") from error
         yield member.filename, data
 
@@ -159,6 +159,8 @@ def _is_private(name: str) -> bool:
 def _reason(name: str, n_bytes: int, options: SourceOptions) -> str | None:
     """Why a member is not read, going by its name and size; None if it is."""
     path = PurePosixPath(name)
+    if not path.parts:
+        raise UnreadableError("it has a member without a name")
     if path.is_absolute() or ".." in path.parts or not name.isprintable():
         return "name is not a plain relative path"
     reason = next((why for part in path.parts[:-1] if (why := directory_reason(part))), None)

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ from mctool.tree.tree import Tree
 _WRITER_BYTES = 64 << 20
 _FIELDS = ("text", "definition", "path")
 _READ_LOCK = ".tantivy-meta.lock"
+_ATTEMPTS = 3
+"""How often a reader tries to open the stored index, each time after a writer came in between."""
+
 NO_GENERATION = -1
 """Generation of an index that is being made anew and holds too little for any reader."""
 
@@ -145,11 +148,17 @@ def _opened(place: Path) -> Iterator[Any]:
     try:
         (place / _READ_LOCK).open("ab").close()
     except OSError:
-        with TemporaryDirectory() as links:
+        links = Path(mkdtemp(prefix="mctool-"))
+        try:
             for file in place.iterdir():
                 if not file.name.endswith(".lock"):
-                    (Path(links) / file.name).symlink_to(file.absolute())
-            yield tantivy.Index.open(links)
+                    (links / file.name).symlink_to(file.absolute())
+            yield tantivy.Index.open(str(links))
+        finally:
+            # The thread in which tantivy watches the list of segments locks the index once more, in its own time: a
+            # lock file that appears while the directory is emptied keeps it from going, and no other comes after it.
+            for _ in range(2):
+                shutil.rmtree(links, ignore_errors=True)
     else:
         yield tantivy.Index.open(str(place))
 
@@ -244,21 +253,35 @@ class LexicalIndex:
         Raises:
             TreeDamagedError: The text of the tree cannot be read.
         """
-        stamp = Stamp.read(tree.layout)
-        # An index one commit ahead is fine: what is not live in this snapshot is left out.
-        if stamp is not None and (stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))):
-            # What is derived can be had anew, if it cannot be read or a writer has just begun to make it anew.
-            with suppress(OSError, ValueError):
-                if _file_fault(tree.layout, stamp, CHECKED_BYTES) is None:
-                    with _opened(tree.layout.lexical_index) as stored:
-                        found = cls(stored, tree.timeline, is_stored=True)
-                    if found._searcher.num_docs >= stamp.n_blocks:
-                        return found
+        found = cls._stored(tree)
+        if found is not None:
+            return found
         index = tantivy.Index(_schema())
         postings = _Postings(index)
         postings.add_tree(tree)
         postings.commit()
         return cls(index, tree.timeline, is_stored=False)
+
+    @classmethod
+    def _stored(cls, tree: Tree) -> LexicalIndex | None:
+        """The stored index, if it can be used; it is tried again when a writer has changed it in the meantime."""
+        for _ in range(_ATTEMPTS):
+            stamp = Stamp.read(tree.layout)
+            # An index one commit ahead is fine: what is not live in this snapshot is left out.
+            if stamp is None or not (stamp.fits(tree.generation) or (stamp.sound and stamp.fits(tree.generation + 1))):
+                return None
+            # One that is just being committed counts what it will hold, and holds at least what is live.
+            least = stamp.n_blocks if stamp.sound else tree.timeline.total_blocks
+            # What is derived can be had anew, if it cannot be read or a writer has just begun to make it anew.
+            with suppress(OSError, ValueError):
+                if _file_fault(tree.layout, stamp, CHECKED_BYTES) is None:
+                    with _opened(tree.layout.lexical_index) as stored:
+                        found = cls(stored, tree.timeline, is_stored=True)
+                    if found._searcher.num_docs >= least:
+                        return found
+            if stamp.sound and Stamp.read(tree.layout) == stamp:
+                return None
+        return None
 
     def hits(self, question: str) -> list[TermHits]:
         """The places of each term of a question, the rarest term first; terms that are too common are left out."""

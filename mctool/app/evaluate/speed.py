@@ -39,6 +39,7 @@ class SpeedConfig:
         dtype: Number type of its weights.
         reingests: After how many ingests of one edit each a tree is timed beside a new one; 0 for not at all.
         scale: About how many tokens the trees hold whose ingest and answers are timed; none for not at all.
+        keep: Where the trees of ``scale`` stay, and are found again; None for nowhere.
     """
 
     parts: tuple[Part, ...] = PARTS
@@ -51,6 +52,7 @@ class SpeedConfig:
     dtype: str = "auto"
     reingests: int = 0
     scale: tuple[int, ...] = ()
+    keep: Path | None = None
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.parts if part not in PARTS]
@@ -58,6 +60,8 @@ class SpeedConfig:
             raise UsageError(f"--reingest {self.reingests} is negative")
         if min(self.scale, default=1) < 1:
             raise UsageError(f"--scale {','.join(map(str, self.scale))} has a size that is not positive")
+        if self.keep is not None and not self.scale:
+            raise UsageError("--keep is given without --scale", "add --scale 1e5,1e6")
         if unknown or not (self.parts or self.reingests or self.scale):
             raise UsageError(f"--part {', '.join(unknown) or '(none)'} is not one of {', '.join(PARTS)}")
         if self.ingest_chars < 1:
@@ -100,9 +104,9 @@ def _measure_growth(config: SpeedConfig, sets: dict[str, list[SampleDocument]], 
     documents = [document for documents in sets.values() for document in documents]
     if config.reingests:
         text = first_chars(documents, config.ingest_chars)
-        yield from measure_reingest(config.reingests, text, config.question, options, report)
+        yield from measure_reingest(config.reingests, text, config.question, config.model, config.device, report)
     if config.scale:
-        yield from measure_scale(config.scale, documents, config.question, options, report)
+        yield from measure_scale(config.scale, documents, config.question, options, report, config.keep)
 
 
 def _measure(
@@ -114,13 +118,14 @@ def _measure(
         return
     # These bring torch, which --part help has no use for.
     from mctool.app.evaluate.speed_ask import measure_ask, measure_decode
-    from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest
+    from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest, measure_key_peak
 
     options = ("--model", config.model, "--device", config.device)
     if part == "ingest":
         for name, documents in sets.items():
             yield from measure_ingest(name, first_chars(documents, config.ingest_chars), files, options, report)
         yield from measure_gist_peak(files, config.device, report)
+        yield from measure_key_peak("\n".join(one.text for one in next(iter(sets.values()))), config.device, report)
     elif part == "ask":
         documents = [document for documents in sets.values() for document in documents]
         yield from measure_ask(config.tree_sizes, documents, config.question, options, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -78,11 +79,31 @@ def run_python(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
+@dataclass(frozen=True)
+class ProgramRun:
+    """A run of mctool: what it printed, and the wall and processor time of its process in seconds."""
+
+    record: dict[str, Any]
+    wall: float
+    cpu: float
+
+
+def time_mctool(*arguments: str) -> ProgramRun:
+    """Run mctool with ``--json`` in a process of its own. Processor time is that of all its threads and children."""
+    started, cpu_before = time.perf_counter(), _cpu_of_children()
+    printed = run_python(["-m", "mctool", *arguments, "--json", "--quiet"])
+    return ProgramRun(json.loads(printed), time.perf_counter() - started, _cpu_of_children() - cpu_before)
+
+
 def run_mctool(*arguments: str) -> tuple[dict[str, Any], float]:
     """Run mctool with ``--json`` in a process of its own: its record, and the wall time of the process in seconds."""
-    started = time.perf_counter()
-    printed = run_python(["-m", "mctool", *arguments, "--json", "--quiet"])
-    return json.loads(printed), time.perf_counter() - started
+    run = time_mctool(*arguments)
+    return run.record, run.wall
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def write_documents(documents: Sequence[SampleDocument], folder: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 
 from mctool.sources.extract.extracted import UnreadableError
 
@@ -13,6 +16,12 @@ MAX_BYTES = 256_000_000
 
 MAX_RATIO = 100
 """Most unpacked bytes for each packed one, beyond the bytes that are harmless in any case."""
+
+ZIP_FAILURES = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, OSError, EOFError,
+    ValueError, LookupError,
+)  # fmt: skip
+"""What :mod:`zipfile` raises over damaged files: it follows the places and lengths that stand in them."""
 
 _HARMLESS_BYTES = 32_000_000
 _ENCRYPTED = 0x1
@@ -30,7 +39,7 @@ def open_zip(data: bytes) -> zipfile.ZipFile:
         raise UnreadableError("it is encrypted, or of the format before 2007")
     try:
         opened = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+    except ZIP_FAILURES as error:
         raise UnreadableError("it is not a whole zip file") from error
     members = opened.infolist()
     if len(members) > MAX_MEMBERS:

@@ -1,13 +1,15 @@
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from tiny_keys import write_tiny_key_encoder
 
 from mctool.app.evaluate import speed_ask, speed_ingest, speed_reingest, speed_scale
 from mctool.app.evaluate.speed import SpeedConfig, evaluate_speed
 from mctool.app.evaluate.speed_ingest import chunk_texts
-from mctool.app.evaluate.speed_rows import against, run_python, seconds_in_turn, write_documents
+from mctool.app.evaluate.speed_rows import ProgramRun, against, run_python, seconds_in_turn, write_documents
 from mctool.app.evaluate.texts import copies, first_chars
 from mctool.app.ingest import IngestConfig, ingest
 from mctool.core.errors import MctoolError, UsageError
@@ -112,69 +114,96 @@ def test_a_question_without_an_answer_is_refused(data, tiny_model_dir, monkeypat
         evaluate_speed(SpeedConfig(("ask",), (data,), tree_sizes=(100,), model=str(tiny_model_dir)))
 
 
-def test_ingest_is_split_into_its_parts(data, tiny_model_dir, tiny_weights, monkeypatch):
-    def run_mctool(*_arguments):
-        seconds = {"read": 1.0, "tokenize": 2.0, "gist": 3.0, "write": 4.0, "total": 8.0}
+def test_ingest_is_split_into_its_parts(data, tiny_model_dir, tiny_weights, tmp_path, monkeypatch):
+    def time_mctool(*_arguments):
+        seconds = {"read": 1.0, "tokenize": 2.0, "gist": 3.0, "keys": 0.5, "write": 4.0, "total": 8.5}
         record = {"tokens_added": 450, "bytes_on_disk": 900, "tokens_per_second": 50.0, "seconds": seconds}
-        return record, 9.0
+        return ProgramRun(record, 9.0, 4.5)
 
-    monkeypatch.setenv("MCTOOL_WEIGHTS", str(tiny_weights))
-    monkeypatch.setattr(speed_ingest, "run_mctool", run_mctool)
+    weights = shutil.copytree(tiny_weights, tmp_path / "weights", dirs_exist_ok=True)
+    write_tiny_key_encoder(weights)
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(weights))
+    monkeypatch.setattr(speed_ingest, "time_mctool", time_mctool)
     monkeypatch.setattr(speed_ingest, "find_minilm", lambda: None)
     monkeypatch.setattr(speed_ingest, "find_spec", lambda _package: None)
     config = SpeedConfig(("ingest",), (data,), model=str(tiny_model_dir), device="cpu")
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
     assert rows["ingest code", "mctool"].value == 50
-    assert rows["ingest time code", "mctool gist"].ratio == 3 / 8
+    assert rows["ingest code, processor time", "mctool"].value == 100
+    assert rows["ingest time code", "mctool gist"].ratio == 3 / 8.5
     assert rows["size code", "text"].value == 4
     assert rows["size code", "mctool"].ratio == 0.5
     assert rows["matrix products", "GistNet"].ratio > 0
+    (of_keys,) = (row for (_, system), row in rows.items() if system == "key encoder")
+    assert of_keys.ratio > 0
 
 
-def test_scale_is_measured_by_size_and_estimated_from_the_slope(data, tiny_model_dir, monkeypatch):
-    def run_mctool(command, *arguments):
-        tokens = (
-            int(sum(len(file.read_text()) for file in Path(arguments[0]).rglob("*.py")) / 4)
-            if command == "ingest"
-            else 0
-        )
-        if tokens:
-            known.append(tokens)
-        seconds = {"total": 3.0, "first_token": 2.0, "lens": known[-1] / 100, "focus": 0.5, "prefill": 1.0}
-        return {
-            "tokens": known[-1], "tokens_per_second": 50.0, "peak_rss_mb": 100.0, "bytes_on_disk": known[-1] * 40,
+@pytest.fixture
+def ingested(monkeypatch) -> list[int]:
+    """Tokens of the trees that a stand-in for the program has made, in their order."""
+
+    def time_mctool(command, *arguments):
+        if command == "ingest":
+            place, tree = Path(arguments[0]), Path(arguments[2])
+            tokens.append(int(sum(len(file.read_text()) for file in place.rglob("*.py")) / 4))
+            tree.write_text(str(tokens[-1]))
+        n = int(Path(arguments[2]).read_text())
+        seconds = {"total": 3.0, "first_token": 2.0, "lens": n / 100, "focus": 0.5, "prefill": 1.0}
+        return ProgramRun({
+            "tokens": n, "tokens_per_second": 50.0, "peak_rss_mb": 100.0, "bytes_on_disk": n * 40,
             "blocks": 90, "nodes": {"lod1": 90, "lod2": 20}, "seconds": seconds, "focus": {"entries": [{}] * 20},
-        }, 3.5  # fmt: skip
+        }, 3.5, 2.0 + n / 100)  # fmt: skip
 
-    known = []
-    monkeypatch.setattr(speed_scale, "run_mctool", run_mctool)
+    tokens: list[int] = []
+    monkeypatch.setattr(speed_scale, "time_mctool", time_mctool)
+    return tokens
+
+
+def test_scale_is_measured_by_size_and_estimated_from_the_slope(data, tiny_model_dir, ingested):
     config = SpeedConfig((), (data,), model=str(tiny_model_dir), scale=(400, 100))
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
-    assert known == [100, 400]
+    assert ingested == [100, 400]
     estimate = "1,000,000,000 (estimate)"
     assert rows["scale, ask, first token", "400 tokens"].value == 2.5
+    assert rows["scale, ask, processor time", "400 tokens"].ratio == 2
     assert rows["scale, ask, lens", "400 tokens"].ratio == 4
     assert rows["scale, ask, lens", estimate].value == pytest.approx(1e7)
     assert rows["scale, ask, focus", estimate].value == pytest.approx(0.5)
     assert ("scale, ask, first token", estimate) not in rows
+    assert ("scale, ingest, peak memory", estimate) not in rows  # these trees are less than a segment
     assert rows["scale, size on disk", estimate].value == pytest.approx(4e4)
     assert rows["scale, ingest time", estimate].value == pytest.approx(1e9 / 50 / 3600)
     assert rows["scale, ask, nodes in the window", "100 tokens"].value == 0.1
 
 
+def test_trees_that_are_kept_are_not_made_again(data, tiny_model_dir, ingested, tmp_path):
+    def measure(*scale):
+        config = SpeedConfig((), (data,), model=str(tiny_model_dir), scale=scale, keep=tmp_path)
+        return {(row.measure, row.system): row.value for row in evaluate_speed(config).rows}
+
+    measure(100)
+    cut_short = tmp_path / "400" / "text"
+    cut_short.mkdir(parents=True)
+    (cut_short / "more.py").write_text("x" * 400)
+    rows = measure(100, 400)
+    assert ingested == [100, 400]
+    assert rows["scale, ingest, processor time", "100 tokens"] == 3.0
+
+
 def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, tiny_weights, monkeypatch):
-    def run_mctool(command, *arguments):
-        calls.append((command, Path(arguments[arguments.index("--tree") + 1]).name))
+    def time_mctool(command, *arguments):
+        name = Path(arguments[arguments.index("--tree") + 1]).name
+        calls.append((command, name))
         if command == "ingest":
             ingest(IngestConfig((arguments[0],), Path(arguments[2]), str(tiny_model_dir), "cpu"))
-        return {}, 1.0
+        return ProgramRun({}, 1.0, 2.0 if name == "kept" else 1.0)
 
     calls = []
     monkeypatch.setenv("MCTOOL_WEIGHTS", str(tiny_weights))
-    monkeypatch.setattr(speed_reingest, "run_mctool", run_mctool)
+    monkeypatch.setattr(speed_reingest, "time_mctool", time_mctool)
     config = SpeedConfig((), (data,), model=str(tiny_model_dir), reingests=2)
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
-    assert calls[:4] == [("ingest", "kept")] * 3 + [("ingest", "fresh")]
+    assert calls[:2] == [("ingest", "kept"), ("ingest", "fresh")]
     assert [call for call in calls if call[0] == "ask"] == [("ask", "kept"), ("ask", "fresh")] * speed_reingest.ROUNDS
     assert calls[-2:] == [("ingest", "kept"), ("ingest", "fresh")]
     kept = "after 2 ingests"
@@ -183,13 +212,14 @@ def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, 
     assert rows["reingest, segments", kept].ratio == 3
     for measure in ("ask", "inspect", "ingest of one edit", "size"):
         assert rows[f"reingest, {measure}", kept].baseline == "new tree"
+    assert rows["reingest, inspect, processor time", kept].ratio == 2
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"parts": ("cook",)}, {"parts": ()}, {"ingest_chars": 0}, {"tree_sizes": (0,)}, {"question": " "},
-        {"reingests": -1}, {"scale": (100, 0)},
+        {"reingests": -1}, {"scale": (100, 0)}, {"keep": Path("trees")},
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(fields):

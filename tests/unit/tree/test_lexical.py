@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mctool.core.records import DocumentCounts
-from mctool.tree import LexicalIndex, Tree, check_lexical, open_writer
+from mctool.tree import LexicalIndex, Tree, check_lexical, lexical, open_writer
 from mctool.tree.lexical import LexicalWriter, Stamp
 
 
@@ -252,29 +252,63 @@ def test_a_very_long_word_does_no_harm(ingester):
     assert stored(ingester, "y" * 200_000) == {}
 
 
-@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX users")
-def test_a_tree_that_may_not_be_written_can_be_asked(make_ingester):
+@contextmanager
+def nobody(ingester):
+    """A block in which this process may not write to a tree, nor read much else."""
+    places = [ingester.path, *ingester.path.rglob("*")]
+    for place in places:
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    me = os.geteuid()
+    try:
+        if me == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(me)
+        for place in places:
+            place.chmod(0o755)
+
+
+@pytest.fixture
+def open_place():
+    """A directory that all users of this machine can reach."""
+    if not hasattr(os, "seteuid"):
+        pytest.skip("needs POSIX users")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        ingester = make_ingester(Path(folder) / ".mctool")
-        ingester.commit({"a": BOOK})
-        places = [ingester.path, *ingester.path.rglob("*")]
-        for place in places:
-            place.chmod(0o555 if place.is_dir() else 0o444)
-        me = os.geteuid()
-        try:
-            if me == 0:
-                os.seteuid(65534)
-            with Tree.open(ingester.path) as tree:
-                index = LexicalIndex.open(tree)
-                sound = check_lexical(tree)
-        finally:
-            os.seteuid(me)
-            for place in places:
-                place.chmod(0o755)
-        assert index.is_stored
-        assert sound is None
-        np.testing.assert_array_equal(index.hits("storm")[0].blocks, [2])
+        yield Path(folder)
+
+
+def test_a_tree_that_may_not_be_written_can_be_asked(make_ingester, open_place):
+    ingester = make_ingester(open_place / ".mctool")
+    ingester.commit({"a": BOOK})
+    with nobody(ingester), Tree.open(ingester.path) as tree:
+        index = LexicalIndex.open(tree)
+        sound = check_lexical(tree)
+    assert index.is_stored
+    assert sound is None
+    assert index.hits("storm")[0].blocks.tolist() == [2]
+
+
+def test_a_lock_file_that_appears_late_does_no_harm(make_ingester, open_place, monkeypatch):
+    """A thread of tantivy may make one while the links to a tree that may not be written are removed."""
+    removed = []
+
+    def rmdir(path, *arguments, **words):
+        if not removed:
+            (Path(path) / ".tantivy-meta.lock").touch()
+        removed.append(Path(path))
+        remove(path, *arguments, **words)
+
+    ingester = make_ingester(open_place / ".mctool")
+    ingester.commit({"a": BOOK})
+    remove = os.rmdir
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    with nobody(ingester), Tree.open(ingester.path) as tree:
+        index = LexicalIndex.open(tree)
+    assert index.is_stored
+    assert len(removed) == 2
+    assert not removed[0].exists()
 
 
 def test_an_ingest_that_is_given_up_lets_the_next_one_write(ingester, builder):
@@ -309,3 +343,35 @@ def test_an_index_that_is_being_made_anew_is_for_no_reader(tmp_path):
     Stamp(NO_GENERATION, 0, sound=False).write(layout)
     stamp = Stamp.read(layout)
     assert not any(stamp.fits(generation) or stamp.fits(generation + 1) for generation in range(3))
+
+
+def test_an_index_that_is_just_being_committed_can_be_read(ingester):
+    ingester.commit({"a": BOOK})
+    layout = layout_of(ingester)
+    Stamp(Stamp.read(layout).generation, 99, sound=False).write(layout)  # as before tantivy's commit
+    assert stored(ingester, "keeper") == {"keeper": ([0], [], [])}
+
+
+def test_an_index_that_a_writer_changes_meanwhile_is_opened_again(ingester, monkeypatch):
+    ingester.commit({"a": BOOK})
+    with Tree.open(ingester.path) as tree:
+        waiting = [{"b": CODE}]
+
+        def file_fault(*arguments):
+            if waiting:
+                ingester.commit(waiting.pop())
+            return real_fault(*arguments)
+
+        real_fault = lexical._file_fault
+        monkeypatch.setattr(lexical, "_file_fault", file_fault)
+        hits, is_stored = found(tree, "keeper")
+    assert is_stored
+    assert hits == {"keeper": ([0], [], [])}
+
+
+def test_a_damaged_index_is_tried_once(ingester, monkeypatch):
+    ingester.commit({"a": BOOK})
+    tried = []
+    monkeypatch.setattr(lexical, "_file_fault", lambda *_arguments: tried.append(1) or "damaged")
+    assert not look_up(ingester, "keeper")[1]
+    assert tried == [1]
