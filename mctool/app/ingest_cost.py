@@ -90,15 +90,9 @@ def cost_by_sample(config: IngestConfig, texts: Sequence[tuple[str, str]], is_ne
         MissingBackendError: The device is not on this machine.
         ResourceError: There is no room for the sample.
     """
-<<<<<<< HEAD
-    with tempfile.TemporaryDirectory(prefix="mctool-") as place:
+    with tempfile.TemporaryDirectory(prefix="mctool-", ignore_cleanup_errors=True) as place:
         names = [f"{number}{suffix}" for number, (suffix, _) in enumerate(texts)]
         files = [Path(place) / (name if is_code(name) else f"{name}.txt") for name in names]
-=======
-    part = max(1, SAMPLE_CHARS // len(texts))
-    with tempfile.TemporaryDirectory(prefix="mctool-", ignore_cleanup_errors=True) as place:
-        files = [Path(place) / f"{number}{suffix}" for number, (suffix, _) in enumerate(texts)]
->>>>>>> part-scale
         for file, (_, text) in zip(files, texts, strict=True):
             file.write_text(text, encoding="utf-8")
         sample = IngestConfig(tuple(map(str, files)), Path(place) / TREE_NAME, config.model, config.device)

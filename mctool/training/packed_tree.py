@@ -35,15 +35,10 @@ def packed_tree(
         key_builder: Makes lens keys; None for a tree without.
         gists: What a tree with gists carries, and what makes them; None for a tree without.
     """
-<<<<<<< HEAD
     without = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
     fingerprint, builder = gists or (without, None)
-    with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
-=======
-    fingerprint = Fingerprint(model, tokenizer.fingerprint, tokenizer.vocab_size, d_model=1)  # no gists: no width
     # A thread of the lexical index may put a lock file there while it goes.
     with tempfile.TemporaryDirectory(prefix="mctool-", ignore_cleanup_errors=True) as folder:
->>>>>>> part-scale
         place = Path(folder) / TREE_NAME
         Tree.create(place, fingerprint).close()
         with open_writer(place, builder, key_builder=key_builder) as writer:
