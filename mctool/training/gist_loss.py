@@ -15,7 +15,6 @@ block.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -107,7 +106,7 @@ def children_loss(
 def norm_loss(gists: Float[Tensor, "B D"], embedding_norm: Tensor) -> Float[Tensor, ""]:
     """What gists cost for being too long for the reader. Shape: gists [B, D]."""
     excess = F.relu(gists.norm(dim=1) / embedding_norm - NORM_CEILING)
-    return cast(Tensor, excess.square().mean())
+    return excess.square().mean()
 
 
 @torch.inference_mode()
