@@ -12,6 +12,7 @@ from mctool.sources.names import is_code
 from mctool.tree import Tree
 
 _SPACE = re.compile(r"\s+")
+_MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,16 @@ class CodePlaces:
     def meant(self, answer: str) -> tuple[str, ...]:
         """Names of which one is to stand in place of an answer; none where the answer is right as it is.
 
-        Those that a short form like ``method`` may stand for; none for what stands in the text word for word; all for
-        what is made up.
+        Those that a short form like ``method`` may stand for; all where a name like ``path:method`` is made up, or nothing
+        is said but that code follows; none for anything else, which may be a value.
         """
         said = _SPACE.sub(" ", answer).strip()
         if said in self.names:
             return ()
         if short := tuple(name for name in self.names if f".{name.rpartition(':')[2]}".endswith(f".{said}")):
             return short
-        return () if said and said in _SPACE.sub(" ", self.text) else self.names
+        is_quoted = said in _SPACE.sub(" ", self.text)
+        return self.names if not is_quoted and _MADE_UP.match(said) else ()
 
 
 def code_places(tree: Tree, runs: Sequence[RawRun], paths: Sequence[str]) -> CodePlaces | None:

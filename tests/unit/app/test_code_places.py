@@ -13,6 +13,7 @@ PLACES = CodePlaces(NAMES, "def sail(self):\n    return  self.knots\n\ndef dock(
         ("return self.knots", ()),  # word for word, but for white space
         ("src/a.py:Ship.sink", NAMES),  # made up
         ("```python", NAMES),
+        ("17", ()),  # a value, if a wrong one
         ("sail", (NAMES[0], NAMES[2])),  # two have that name
         ("Ship.sail", NAMES[:1]),
         ("dock", NAMES[1:2]),
