@@ -30,15 +30,15 @@ class CodePlaces:
     def meant(self, answer: str) -> tuple[str, ...]:
         """Names of which one is to stand in place of an answer; none where the answer is right as it is.
 
-        Those that a short form like ``method`` may stand for; all where a name like ``path:method`` is made up, or nothing
-        is said but that code follows; none for anything else, which may be a value.
+        Those that a short form like ``method`` may stand for; all where a name like ``path:method`` is made up, or
+        nothing is said but that code follows; none for anything else, which may be a value.
         """
         said = _SPACE.sub(" ", answer).strip()
         if said in self.names:
             return ()
         if short := tuple(name for name in self.names if f".{name.rpartition(':')[2]}".endswith(f".{said}")):
             return short
-        is_quoted = said in _SPACE.sub(" ", self.text)
+        is_quoted = bool(said) and said in _SPACE.sub(" ", self.text)
         return self.names if not is_quoted and _MADE_UP.match(said) else ()
 
 
