@@ -138,6 +138,10 @@ class GistTraining:
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed} is negative")
 
+    def window_tokens(self, n_nodes: int, lod: int) -> int:
+        """Tokens of a window: the sink, the text of its nodes, the tail, and the last one to be told."""
+        return 1 + n_nodes * BLOCK_TOKENS**lod + self.tail + 1
+
     def n_windows(self, n_nodes: int, lod: int) -> int:
         """Windows of a step, by the number of nodes in each and their level."""
 
@@ -193,6 +197,14 @@ class GistTrainer:
         self.net = net.to(self._device).train().requires_grad_(True)
         self.degist = DeGistNet(net.base_width, net.config, float(net.target_norm), config.seed).to(self._device)
         self._sharpness = nn.Parameter(torch.tensor(3.0, device=self._device))
+        self._fitting = {
+            lod: [n for n in nodes if config.window_tokens(n, lod) <= texts.longest]
+            for lod, nodes in ((1, config.nodes), (2, config.lod2_nodes))
+        }
+        if not self._fitting[1]:
+            raise UsageError(
+                f"no document has {config.window_tokens(min(config.nodes), 1)} tokens", "give longer texts"
+            )
         counts = texts.counts(len(self._reader.table))
         frequency = torch.from_numpy(np.log(counts / counts.sum())).float().to(self._device)
         self._vocabulary = Vocabulary(self._reader.table, frequency)
@@ -288,10 +300,10 @@ class GistTrainer:
     def _judged(self, kind: StageKind, rng: np.random.Generator) -> dict[str, Tensor]:
         """The objective with the base model on windows, and the content objective on their blocks."""
         config = self._config
-        lod = 2 if rng.random() < config.lod2_share else 1
-        n_nodes = int(rng.choice(config.nodes if lod == 1 else config.lod2_nodes))
+        lod = 2 if rng.random() < config.lod2_share and self._fitting[2] else 1
+        n_nodes = int(rng.choice(self._fitting[lod]))
         n_windows = config.n_windows(n_nodes, lod)
-        n_tokens = 1 + n_nodes * BLOCK_TOKENS**lod + config.tail + 1
+        n_tokens = config.window_tokens(n_nodes, lod)
         ids = torch.from_numpy(self._texts.draw(n_windows, n_tokens, rng)).to(self._device)
         windows = GistWindows(ids, lod, n_nodes)
         self._progress.tokens += windows.text.numel()

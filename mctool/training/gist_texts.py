@@ -38,6 +38,11 @@ class GistTexts:
         """Tokens of all documents."""
         return sum(len(ids) for documents in self._documents.values() for ids in documents)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest document."""
+        return max(len(ids) for documents in self._documents.values() for ids in documents)
+
     def documents(self, domain: str) -> list[IdArray]:
         """The documents of a domain."""
         return self._documents[domain]

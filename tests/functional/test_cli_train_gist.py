@@ -8,7 +8,7 @@ import pytest
 def texts(project):
     rng = random.Random(0)
     words = ["harbour", "storm", "keeper", "letter", "lantern", "oil", "boat"]
-    records = [{"id": f"r{i}", "text": " ".join(rng.choices(words, k=1500))} for i in range(24)]
+    records = [{"id": f"r{i}", "text": " ".join(rng.choices(words, k=1500))} for i in range(50)]
     path = project / "code-notes.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
