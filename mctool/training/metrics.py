@@ -42,3 +42,4 @@ class MetricsWriter:
             )
             for curve, number in curves.items():
                 self._board.add_scalar(curve, number, record["step"])
+        self._board.flush()  # or its thread may write after the run has ended

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from ask_contract import COMPASS, assert_refused, assert_sound
 from tiny_adapter import ALWAYS, NEVER, write_tiny_adapter
+
+from mctool.engine.answer import decode_answer
 
 SHORT = ("--max-new-tokens", 6)
 
@@ -112,8 +115,14 @@ def test_damaged_counts_of_access_are_told_once_and_do_not_keep_from_answering(t
     assert json.loads(run_cli("inspect", "--json").out)["access"]["expanded"] > 0
 
 
-def test_a_function_that_is_asked_for_is_one_of_those_shown(run_cli, project, adapter):
+def test_a_function_that_is_made_up_gives_way_to_one_of_those_shown(run_cli, project, adapter, monkeypatch):
     adapter()
+
+    def making_up(*args, on_text=None, **options):
+        assert on_text is None  # a name is not shown before it is known to be one
+        return replace(decode_answer(*args, **options), text="ship.py:Harbour.steer")
+
+    monkeypatch.setattr("mctool.engine.answer.decode_answer", making_up)
     (project / "ship.py").write_text(
         "class Ship:\n    def sail(self, knots):\n        return knots * 2\n\n\ndef dock():\n    pass\n"
     )
