@@ -206,7 +206,9 @@ class Asking:
         runs = raw_runs(self._focus.context, self._focus.scores)
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
-        places = code_places(self._tree, runs, self._names) if kind == "code" and self._style == "short" else None
+        places = None
+        if kind == "code" and self._style == "short":
+            places = code_places(self._tree, self._focus.context, self._focus.scores, self._names, self._sought)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)

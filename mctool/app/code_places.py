@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mctool.engine.runs import RawRun
-from mctool.sources.definitions import definitions_around
+import numpy as np
+
+from mctool.engine.runs import raw_runs
+from mctool.focus import WorkingContext
+from mctool.focus.lens import FloatArray
+from mctool.sources.definitions import defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
+from mctool.tree.terms import question_terms, terms
+
+LENS_NATS, WORD_NATS = 4.0, 1.0
+"""What the focus score of a name's best block, and the share of its words that are asked for, count in nats a token.
+
+Of 405 lookups kept apart, .57 got the right name with these, .53 without words, .38 by likelihood alone."""
 
 _SPACE = re.compile(r"\s+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
@@ -20,45 +31,64 @@ class CodePlaces:
     """Functions and classes of a window.
 
     Attributes:
-        names: As in ``path:Class.method``; at least one.
+        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
+            words, in nats a token; at least one.
         text: The raw text of the window.
     """
 
-    names: tuple[str, ...]
+    leanings: Mapping[str, float]
     text: str
 
-    def meant(self, answer: str) -> tuple[str, ...]:
-        """Names of which one is to stand in place of an answer; none where the answer is right as it is.
+    def meant(self, answer: str) -> dict[str, float]:
+        """The leanings of those names of which one is to stand in place of an answer; none where it is no name.
 
-        Those that a short form like ``method`` may stand for; all where a name like ``path:method`` is made up, or
-        nothing is said but that code follows; none for anything else, which may be a value.
+        Those that a short form like ``method`` may stand for; all where the answer is a name like ``path:method``,
+        shown or made up, or nothing is said but that code follows; none for anything else, which may be a value.
         """
         said = _SPACE.sub(" ", answer).strip()
-        if said in self.names:
-            return ()
-        if short := tuple(name for name in self.names if f".{name.rpartition(':')[2]}".endswith(f".{said}")):
+        if said in self.leanings:
+            return dict(self.leanings)
+        ends = {name: f".{name.rpartition(':')[2]}" for name in self.leanings}
+        if short := {name: self.leanings[name] for name, end in ends.items() if end.endswith(f".{said}")}:
             return short
         is_quoted = bool(said) and said in _SPACE.sub(" ", self.text)
-        return self.names if not is_quoted and _MADE_UP.match(said) else ()
+        return dict(self.leanings) if not is_quoted and _MADE_UP.match(said) else {}
 
 
-def code_places(tree: Tree, runs: Sequence[RawRun], paths: Sequence[str]) -> CodePlaces | None:
-    """The functions and classes to which the raw runs of a working context belong; None when there are none.
+def code_places(
+    tree: Tree, context: WorkingContext, scores: FloatArray, paths: Sequence[str], question: str
+) -> CodePlaces | None:
+    """The functions and classes to which the raw text of a working context belongs; None when there are none.
 
     Args:
-        tree: What the runs are of.
-        runs: Raw runs.
+        tree: What the working context is of.
+        context: The working context.
+        scores: Focus score of each of its entries, shape [n].
         paths: Paths of the documents of the tree.
+        question: What is asked.
     """
-    names: dict[str, None] = {}
+    score_of = dict(zip(context.index[context.lod == 0].tolist(), scores[context.lod == 0].tolist(), strict=True))
+    best: dict[str, float] = {}
     shown = []
-    for run in runs:
+    for run in raw_runs(context, scores):
         shown.append(tree.text(run.first_block, run.end_block))
-        if is_code(paths[run.document]):
-            document = tree.documents[run.document]
-            whole = tree.text(int(tree.timeline.first_block[run.document]), run.end_block)
-            names |= {
-                f"{document.path}:{name}": None
-                for name in definitions_around(whole, len(whole) - len(shown[-1]), len(whole))
-            }
-    return CodePlaces(tuple(names), "\n".join(shown)) if names else None
+        if not is_code(paths[run.document]):
+            continue
+        document = tree.documents[run.document]
+        blocks = np.arange(run.first_block, run.end_block)
+        starts, ends = tree.char_ranges(blocks, blocks + 1)
+        whole = tree.text(int(tree.timeline.first_block[run.document]), run.end_block)
+        for line in defined_lines(whole, int(starts[0])):
+            touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
+            for name in (f"{document.path}:{name}" for name in line.names):
+                best[name] = max(best.get(name, -math.inf), *(score_of[block] for block in touched))
+    asked = set(question_terms(question))
+    top = max(best.values(), default=0.0)
+    leanings = {name: _leaning(name, score - top, asked) for name, score in best.items()}
+    return CodePlaces(leanings, "\n".join(shown)) if leanings else None
+
+
+def _leaning(name: str, behind: float, asked: set[str]) -> float:
+    """Nats a token for a name whose best block is so far behind the best of all, and which may share asked words."""
+    own = set(terms(name.rpartition(":")[2].rpartition(".")[2]))
+    return LENS_NATS * behind + WORD_NATS * len(own & asked) / max(len(own), 1)

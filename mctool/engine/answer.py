@@ -6,7 +6,7 @@ Shape letters: n slots of the window, m tokens of the answer, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -177,7 +177,7 @@ def answer_nats(model: BaseModel, window: Window, ids: list[int]) -> float:
 
 
 def replace_by_likeliest(
-    answer: Answer, read: Decoding, tokenizer: TextTokenizer, eos_ids: Collection[int], texts: Sequence[str]
+    answer: Answer, read: Decoding, tokenizer: TextTokenizer, eos_ids: Collection[int], leanings: Mapping[str, float]
 ) -> Answer:
     """An answer with, in place of its text, the one of some texts that is likeliest to be the whole of it.
 
@@ -186,12 +186,12 @@ def replace_by_likeliest(
         read: The window, read, and nothing after it.
         tokenizer: The base model's tokenizer.
         eos_ids: Token ids that end an answer.
-        texts: What may be the answer; at least one.
+        leanings: What may be the answer, and nats to be added to the mean of its tokens'; at least one.
     """
     started = time.perf_counter()
     end = min(eos_ids)
-    choices = [(text, tokenizer.encode(f" {text}")) for text in texts]
-    likely = [float(read.log_likelihood([*ids, end]).sum()) for _, ids in choices]
+    choices = [(text, tokenizer.encode(f" {text}")) for text in leanings]
+    likely = [float(read.log_likelihood([*ids, end]).mean()) + leanings[text] for text, ids in choices]
     text, ids = choices[max(range(len(choices)), key=likely.__getitem__)]
     spent = time.perf_counter() - started
     return replace(answer, text=text, ids=ids, decode_seconds=answer.decode_seconds + spent)

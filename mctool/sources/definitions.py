@@ -7,6 +7,7 @@ braces as they are usually laid out. Broken code, and languages that no parser i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _DEFINITION = re.compile(
@@ -24,21 +25,24 @@ class _Definition(NamedTuple):
     is_function: bool
 
 
-def definitions_around(text: str, start: int, end: int) -> list[str]:
-    """Names of the definitions to which the lines of a stretch belong: the innermost, and functions around them.
+class DefinedLine(NamedTuple):
+    """A line, characters [start, end) of a text, and the names of what it belongs to, as in ``Class.method``."""
+
+    start: int
+    end: int
+    names: list[str]
+
+
+def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
+    """The lines that end after a character, and what each belongs to: the innermost definition, and functions around.
 
     Args:
-        text: Source code.
-        start: First character of the stretch.
-        end: One past the last.
-
-    Returns:
-        Each once, as in ``Class.method``, in order of appearance; none for lines outside any definition.
+        text: Source code, from its first character.
+        start: The character.
     """
-    found: dict[str, None] = {}
     open_definitions: list[_Definition] = []
     place = 0
-    for line in text[:end].splitlines(keepends=True):
+    for line in text.splitlines(keepends=True):
         code = line.strip()
         if code and code[0] not in "#}])/*":  # comments and closing brackets end no definition
             indent = len(line) - len(line.lstrip())
@@ -46,9 +50,11 @@ def definitions_around(text: str, start: int, end: int) -> list[str]:
                 open_definitions.pop()
             if match := _DEFINITION.match(line):
                 open_definitions.append(_Definition(indent, match["name"], bool(match["function"])))
-        place += len(line)
+        begin, place = place, place + len(line)
         if place > start:
-            for n, one in enumerate(open_definitions, 1):
-                if one.is_function or n == len(open_definitions):
-                    found[".".join(outer.name for outer in open_definitions[:n])] = None
-    return list(found)
+            names = [
+                ".".join(outer.name for outer in open_definitions[:n])
+                for n, one in enumerate(open_definitions, 1)
+                if one.is_function or n == len(open_definitions)
+            ]
+            yield DefinedLine(begin, place, names)

@@ -1,15 +1,23 @@
+import numpy as np
 import pytest
 
-from mctool.app.code_places import CodePlaces
+from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, code_places
+from mctool.focus import WorkingContext
+from mctool.nets.model_store import ModelFiles
+from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.corpus import Pack, TokenDocument
+from mctool.training.packed_tree import packed_tree
 
 NAMES = ("src/a.py:Ship.sail", "src/a.py:dock", "src/a.py:Boat.sail")
-PLACES = CodePlaces(NAMES, "def sail(self):\n    return  self.knots\n\ndef dock(): ...")
+PLACES = CodePlaces(
+    {name: -n for n, name in enumerate(NAMES)}, "def sail(self):\n    return  self.knots\n\ndef dock(): ..."
+)
 
 
 @pytest.mark.parametrize(
     ("answer", "meant"),
     [
-        ("src/a.py:Ship.sail", ()),
+        ("src/a.py:Ship.sail", NAMES),  # a name that is shown, but perhaps not the best
         ("return self.knots", ()),  # word for word, but for white space
         ("src/a.py:Ship.sink", NAMES),  # made up
         ("```python", NAMES),
@@ -20,8 +28,58 @@ PLACES = CodePlaces(NAMES, "def sail(self):\n    return  self.knots\n\ndef dock(
     ],
 )
 def test_what_an_answer_means(answer, meant):
-    assert PLACES.meant(answer) == meant
+    assert PLACES.meant(answer) == {name: PLACES.leanings[name] for name in meant}
 
 
 def test_silence_is_made_up():
-    assert CodePlaces(NAMES[:1], "").meant("") == NAMES[:1]
+    places = CodePlaces({NAMES[0]: 0.0}, "")
+    assert places.meant("") == places.leanings
+
+
+CODE = "".join(
+    f"class Boat{letter}:\n    def sail_home(self):\n        return self.harbour\n\n\ndef dock_{letter}(boat):\n"
+    f"    boat.moor({letter!r})\n\n\n"
+    for letter in "abcdefgh"
+)
+
+
+@pytest.fixture(scope="module")
+def tree(tiny_model_dir):
+    files = ModelFiles(tiny_model_dir.name, tiny_model_dir)
+    tokenizer = TextTokenizer.load(files)
+    documents = [
+        TokenDocument(path, text, *tokenizer.encode_with_offsets(text))
+        for path, text in {"boats.py": CODE, "boats.txt": CODE}.items()
+    ]
+    with packed_tree(Pack(documents, []), files.name, tokenizer) as tree:
+        yield tree
+
+
+def working_context(tree, raw):
+    """All blocks, those of the given ranks raw, with a score of a tenth of the rank each."""
+    lod = np.ones(tree.timeline.total_blocks, np.int64)
+    lod[raw] = 0
+    context = WorkingContext(tree.timeline, lod, tree.timeline.blocks_at(np.arange(len(lod))))
+    return context, np.arange(len(lod)) / 10
+
+
+def test_names_lean_by_the_lens_and_by_the_question(tree):
+    paths = [document.path for document in tree.documents]
+    context, scores = working_context(tree, [0, 4])
+    plain = code_places(tree, context, scores, paths, "What is it?").leanings
+    assert {name.partition(":")[0] for name in plain} == {"0/boats.py"}
+    assert max(plain.values()) == 0.0
+    first = tree.text(int(context.index[0]), int(context.index[0]) + 1)
+    assert first.startswith("class Boata")
+    assert plain["0/boats.py:Boata"] == pytest.approx(-LENS_NATS * (scores[4] - scores[0]))
+    asked = code_places(tree, context, scores, paths, "Who sails home?").leanings
+    sail = "0/boats.py:Boata.sail_home"
+    assert asked[sail] - plain[sail] == pytest.approx(WORD_NATS * 2 / 3)  # sail, home, but not sail_home
+    assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
+
+
+def test_prose_has_no_places(tree):
+    paths = [document.path for document in tree.documents]
+    n_code = int(tree.timeline.first_block[1])
+    context, scores = working_context(tree, np.arange(tree.timeline.total_blocks) >= n_code)
+    assert code_places(tree, context, scores, paths, "Who sails home?") is None

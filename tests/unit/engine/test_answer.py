@@ -218,8 +218,17 @@ def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenize
     texts = ["a.py:dock", "a.py:sail", "b.py:Ship.sail"]
     read = read_window(base, window)
     free = decode_answer(base, tokenizer, window, AnswerConfig(4), read=read.fork())
-    likely = {text: answer_nats(base, window, [*tokenizer.encode(f" {text}"), END]) for text in texts}
-    replaced = replace_by_likeliest(free, read, tokenizer, {END}, texts)
-    assert replaced.text == max(likely, key=likely.get)
+    mean = {
+        text: answer_nats(base, window, ids) / len(ids)
+        for text in texts
+        if (ids := [*tokenizer.encode(f" {text}"), END])
+    }
+    likeliest, unlikeliest = max(mean, key=mean.get), min(mean, key=mean.get)
+    even = dict.fromkeys(texts, 0.0)
+    replaced = replace_by_likeliest(free, read.fork(), tokenizer, {END}, even)
+    assert replaced.text == likeliest
+    ahead = mean[likeliest] - mean[unlikeliest]
+    for leaning, text in ((0.9 * ahead, likeliest), (1.1 * ahead, unlikeliest)):
+        assert replace_by_likeliest(free, read.fork(), tokenizer, {END}, even | {unlikeliest: leaning}).text == text
     assert replaced.ids == tokenizer.encode(f" {replaced.text}")
     assert replaced.window is window

@@ -1,6 +1,6 @@
 import pytest
 
-from mctool.sources.definitions import definitions_around
+from mctool.sources.definitions import defined_lines
 
 PYTHON = '''import os
 
@@ -44,7 +44,8 @@ func (s *Server) Close() error {
 
 def around(text, piece):
     start = text.index(piece)
-    return definitions_around(text, start, start + len(piece))
+    lines = defined_lines(text[: start + len(piece)], start)
+    return list(dict.fromkeys(name for line in lines for name in line.names))
 
 
 @pytest.mark.parametrize(
@@ -71,4 +72,9 @@ def test_braces(piece, names):
 
 
 def test_nothing_is_around_nothing():
-    assert definitions_around("", 0, 0) == []
+    assert list(defined_lines("", 0)) == []
+
+
+def test_lines_tell_where_they_are():
+    lines = list(defined_lines(PYTHON, PYTHON.index("wait()")))
+    assert [PYTHON[line.start : line.end].strip() for line in lines] == ["wait()", "", "return Ship()", "", "END = 1"]
