@@ -148,7 +148,7 @@ def focus(
     """Does the lens open the blocks that hold the answer? Recall of located answers, beside ordinary retrieval."""
     from mctool.app.evaluate.focus import FocusEvaluationConfig, evaluate_focus
     from mctool.app.evaluate.sets import Listener
-    from mctool.render.evaluation import focus_tables
+    from mctool.render.focus_loop import all_focus_tables
     from mctool.render.plots import plot_focus, require_plotting
 
     if plot is not None:
@@ -168,7 +168,7 @@ def focus(
         result = evaluate_focus(config, Listener(progress, reporter(quiet))).to_json()
     if plot is not None:
         plot_focus(result["rows"], result["sets"], plot)
-    _show(result, as_json, lambda: focus_tables(result["rows"], result["sets"]))
+    _show(result, as_json, lambda: all_focus_tables(result))
 
 
 @evaluate.command()

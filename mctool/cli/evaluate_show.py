@@ -79,7 +79,8 @@ def _read(file: str) -> Any:
 
 
 def _tables(name: str, result: dict[str, Any]) -> list[RenderableType]:
-    from mctool.render.evaluation import answer_tables, focus_tables, speed_table, substitution_tables
+    from mctool.render.evaluation import answer_tables, speed_table, substitution_tables
+    from mctool.render.focus_loop import all_focus_tables
     from mctool.render.needle import needle_maps
     from mctool.render.training import gist_curve_table
 
@@ -87,7 +88,7 @@ def _tables(name: str, result: dict[str, Any]) -> list[RenderableType]:
         return [gist_curve_table(result["curve"])]
     rows = result["rows"]
     if name == "focus":
-        return [*focus_tables(rows, result["sets"])]
+        return [*all_focus_tables(result)]
     if name == "answers":
         return [*answer_tables(rows, result["sets"])]
     if name == "needle":

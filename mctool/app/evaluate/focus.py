@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mctool.app.evaluate.focus_loop import LoopMeter, LoopRow
+from mctool.app.evaluate.overlap import ThirdRow, lexical_overlap, rows_by_third
 from mctool.app.evaluate.sets import Listener, Split, asked_in, chosen_sets, load_minilm, require_split
 from mctool.app.evaluate.signals import Signal, TreeBlocks, make_signals
 from mctool.app.key_nets import KeyNets
@@ -94,10 +96,12 @@ class FocusSet(Record):
 
 @dataclass(frozen=True)
 class FocusEvaluation(Record):
-    """Result of ``mctool evaluate focus``."""
+    """Result of ``mctool evaluate focus``; ``thirds`` are measured at the middle one of the budgets."""
 
     rows: list[FocusRow]
     sets: list[FocusSet]
+    thirds: list[ThirdRow] = field(default_factory=list)
+    loops: list[LoopRow] = field(default_factory=list)
 
 
 @dataclass
@@ -147,18 +151,24 @@ class _Run:
         result = FocusEvaluation([], [])
         for name, samples in self._sets.items():
             tallies: dict[tuple[str, int], _Tally] = {}
+            overlaps: list[float] = []
+            meter = LoopMeter(self._tokenizer, self._key_nets)
             trees = tokens = questions = 0
             for one in self._packs(samples):
                 slow = "; MiniLM reads it, which takes minutes (--no-minilm)" if self._minilm else ""
                 self._listener.report(
                     f"{name}: a tree of {one.n_tokens:,} tokens, {len(one.questions)} questions{slow}"
                 )
-                self._measure(one, tallies)
+                self._measure(one, tallies, overlaps, meter)
                 trees, tokens, questions = trees + 1, tokens + one.n_tokens, questions + len(one.questions)
             if not questions:
                 raise UsageError(f"{name} has no questions with a place", "choose other sets with --set")
             result.rows.extend(tally.row(name, *key) for key, tally in tallies.items())
             result.sets.append(FocusSet(name, trees, tokens, questions))
+            middle = sorted(self._config.budgets)[len(self._config.budgets) // 2]
+            found = {signal: tally.found for (signal, budget), tally in tallies.items() if budget == middle}
+            result.thirds.extend(rows_by_third(name, middle, overlaps, found))
+            result.loops.append(meter.row(name))
         return result
 
     def _packs(self, samples: list[Sample]) -> Iterator[Pack]:
@@ -176,13 +186,21 @@ class _Run:
             if not left:
                 return
 
-    def _measure(self, one: Pack, tallies: dict[tuple[str, int], _Tally]) -> None:
-        """Ask all signals all questions about one tree."""
+    def _measure(
+        self, one: Pack, tallies: dict[tuple[str, int], _Tally], overlaps: list[float], meter: LoopMeter
+    ) -> None:
+        """Ask all signals all questions about one tree, and run the loop for each."""
         config = self._config
         with packed_tree(one, config.model, self._tokenizer, self._key_nets) as tree:
             answers = [answer_blocks(tree, question) for question in one.questions]
             lenses = Lenses(tree, self._key_nets, self._listener.report)
-            for signal in make_signals(TreeBlocks.of(tree), config.seed, self._minilm, lenses):
+            blocks = TreeBlocks.of(tree)
+            overlaps.extend(
+                lexical_overlap(question.text, [blocks.texts[rank] for rank in answer.tolist()])
+                for question, answer in zip(one.questions, answers, strict=True)
+            )
+            meter.measure(tree, lenses, one.questions, answers)
+            for signal in make_signals(blocks, config.seed, self._minilm, lenses):
                 for question, answer in zip(one.questions, answers, strict=True):
                     _ask(signal, question, answer, config.budgets, tallies)
         self._done += len(one.questions)
