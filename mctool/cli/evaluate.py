@@ -249,7 +249,9 @@ def speed(
     data: DataOption = None,
     part: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only ingest, ask, decode or help; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="NAME", help="Only ingest, keys, ask, decode or help; may be repeated.", show_default=False
+        ),
     ] = None,
     chars: Annotated[int, typer.Option(help="Most characters of each set that are ingested.")] = 1_000_000,
     question: Annotated[

@@ -15,7 +15,7 @@ from mctool.core.errors import UsageError
 from mctool.nets.model_store import ModelFiles, resolve_model
 from mctool.sources.corpus import SampleDocument
 
-Part = Literal["ingest", "ask", "decode", "help"]
+Part = Literal["ingest", "keys", "ask", "decode", "help"]
 PARTS: tuple[Part, ...] = get_args(Part)
 TREE_SIZES = (100_000, 1_000_000)
 LARGE_TREE = 10_000_000
@@ -119,9 +119,13 @@ def _measure(
     # These bring torch, which --part help has no use for.
     from mctool.app.evaluate.speed_ask import measure_ask, measure_decode
     from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest, measure_key_peak
+    from mctool.app.evaluate.speed_keys import measure_keys
 
     options = ("--model", config.model, "--device", config.device)
-    if part == "ingest":
+    if part == "keys":
+        text = "\n".join(one.text for one in next(iter(sets.values())))
+        yield from measure_keys(text, config.question, files, report)
+    elif part == "ingest":
         for name, documents in sets.items():
             yield from measure_ingest(name, first_chars(documents, config.ingest_chars), files, options, report)
         yield from measure_gist_peak(files, config.device, report)
