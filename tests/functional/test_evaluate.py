@@ -22,9 +22,18 @@ def data(project):
 def test_focus(data, run_cli):
     done = run_cli("evaluate", "focus", "--data", data, "--no-minilm", "--json")
     assert done.code == 0, done.err
-    assert set(done.json) == {"rows", "sets"}
+    assert set(done.json) == {"rows", "sets", "thirds", "loops"}
     row = done.json["rows"][0]
     assert set(row) >= {"set", "signal", "budget", "recall", "se", "n"}
+    (loop,) = done.json["loops"]
+    assert (loop["set"], loop["lens"], loop["n"], loop["net_seconds"]) == ("facts", "lexical", 3, None)
+    assert loop["converged"] == loop["recall"] == 1
+    lexical = [one for one in done.json["thirds"] if one["signal"] == "mctool lexical"]
+    assert [(one["third"], one["n"], one["budget"]) for one in lexical] == [
+        ("lowest", 1, 512),
+        ("middle", 1, 512),
+        ("highest", 1, 512),
+    ]
     assert (row["set"], row["signal"], row["budget"], row["n"]) == ("facts", "mctool lexical", 128, 3)
     assert "a tree of" in done.err
 
@@ -34,6 +43,10 @@ def test_focus_for_people(data, run_cli):
     assert done.code == 0, done.err
     assert done.out.startswith("facts: 2 questions, 1 trees")
     assert "chunks bm25" in done.out
+    assert "facts: share of answers in 512 raw tokens, by the share of the question's words" in done.out
+    assert "facts: 2 questions, lexical lens" in done.out
+    assert "came to rest" in done.out
+    assert "at least .95" in done.out
     assert not done.err
 
 
