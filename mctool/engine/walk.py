@@ -20,9 +20,9 @@ class KeyScores:
     """What keys say of a question.
 
     Attributes:
-        similarity: Of each live block, by rank, shape [total_blocks]; no block that was not looked at has more than
-            the average node.
-        share: Share of the LOD2 nodes that was read: those looked into, and the centroid of each for one block of 32.
+        similarity: Of each live block, by rank, shape [total_blocks]. Those that were not looked at have what their
+            centroid lets expect, at most the average of all, so that none stands out.
+        share: Share of the LOD2 nodes that was read: those looked into, and the centroids, one block of 32 of each.
     """
 
     similarity: FloatArray
@@ -55,8 +55,8 @@ def score_by_walk(
     n_all = timeline.n_nodes(2)
     if not len(found.nodes):
         return score_flat(keys, query)
-    opened = plan_walk(timeline, hits, found.nodes, found.similarity, documents)
-    elsewhere = np.minimum(found.similarity, found.similarity.mean())
+    opened = plan_walk(timeline, hits, found.nodes, found.best, documents)
+    elsewhere = np.minimum(found.expected, found.expected.mean())
     similarity = keys.scores_within(query, opened, elsewhere)
     n_read = n_all - len(found.nodes) + int(opened.sum()) + len(found.nodes) / BLOCK_TOKENS
     return KeyScores(similarity, n_read / n_all)

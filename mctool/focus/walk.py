@@ -21,7 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 NODE_LOD = 2
 
 READ_SHARE = 0.08
-"""Most of the keys that are read for a question, centroids among them: of 32 blocks each node has one."""
+"""Most of the keys that are read for a question, and the centroids, which take the bytes of one key of 32."""
 
 WORD_SHARE = 0.5
 """The part of the nodes looked into that words choose."""
@@ -41,7 +41,7 @@ def plan_walk(
         timeline: The live timeline.
         hits: The places of the question's terms; where there are none, centroids choose alone.
         nodes: Indices of LOD2 nodes, ascending, shape [M].
-        similarity: Of each node's centroid and the question, shape [M].
+        similarity: Of the question and each node's nearest centroid, shape [M].
         documents: Indices of the live documents to search, whose nodes alone are chosen; None for all.
         share: Most of the keys that are read, centroids among them.
 

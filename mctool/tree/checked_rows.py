@@ -48,25 +48,29 @@ class CheckedRows:
         Raises:
             OSError: A file is missing or cannot be read.
             ValueError: The array is not stored as keys are, or is damaged.
-            KeyError: Likewise.
         """
-        meta = json.loads((directory / "zarr.json").read_bytes())
+        try:
+            return cls._described(directory, json.loads((directory / "zarr.json").read_bytes()))
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(f"{directory.name}/zarr.json is damaged: {error}") from error
+
+    @classmethod
+    def _described(cls, directory: Path, meta: dict[str, Any]) -> CheckedRows:
         shape, (codec, *rest) = tuple(meta["shape"]), [_without_order(one) for one in meta["codecs"]]
         outer = meta["chunk_grid"]["configuration"]["chunk_shape"]
         dtype = np.dtype(meta["data_type"]).newbyteorder("<")
         file = directory.joinpath("c", *("0" for _ in shape))
-        if not shape[0]:
-            return cls(file, shape, dtype, 1, np.zeros((0, 2), np.int64))
-        if codec["name"] != "sharding_indexed":
-            if [codec, *rest] != _PLAIN or outer[0] < shape[0]:
-                raise ValueError(f"{directory.name} is not stored with checksums only")
-            size = file.stat().st_size
-            return cls(file, shape, dtype, outer[0], np.array([[0, size]], np.int64))
-        inner = codec["configuration"]
-        if [_without_order(one) for one in inner["codecs"]] != _PLAIN or rest or inner["index_location"] != "end":
+        inner = codec.get("configuration", {}) if codec["name"] == "sharding_indexed" else None
+        chunk_codecs = [codec, *rest] if inner is None else [_without_order(one) for one in inner["codecs"]]
+        is_one_shard = inner is None or (not rest and inner["index_location"] == "end")
+        if chunk_codecs != _PLAIN or not is_one_shard or outer[0] < shape[0]:
             raise ValueError(f"{directory.name} is not stored with checksums only")
-        index = _shard_index(file, outer[0] // inner["chunk_shape"][0])
-        return cls(file, shape, dtype, inner["chunk_shape"][0], index)
+        if inner is None:
+            n_chunks = 1 if shape[0] else 0
+            places = np.array([[0, file.stat().st_size]] * n_chunks, np.int64).reshape(n_chunks, 2)
+            return cls(file, shape, dtype, outer[0], places)
+        chunk = inner["chunk_shape"][0]
+        return cls(file, shape, dtype, chunk, _shard_index(file, outer[0] // chunk))
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """Rows in the order given, shape [len(rows), ...]; only their chunks are read.

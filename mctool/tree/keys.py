@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +165,7 @@ def write_keys(layout: Layout, segment: Segment, encoder: str, keys: KeyArray, s
         layout.keys.mkdir(exist_ok=True)
         try:
             centroids, centroid_scale = make_centroids(keys, scale)
-            arrays = {
+            arrays: dict[str, npt.NDArray[Any]] = {
                 names.KEYS: keys,
                 names.KEY_SCALE: scale,
                 names.CENTROIDS: centroids,

@@ -1,13 +1,12 @@
 """Reading lens keys: a question against the key of every live block, or against those of some LOD2 nodes alone.
 
-Shape letters: B blocks of a segment, N live blocks, M live LOD2 nodes that have centroids, D width of a key.
+Shape letters: N live blocks, M live LOD2 nodes that have centroids, P parts of a node, D width of a key.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,16 @@ import numpy.typing as npt
 from mctool.core.blocks import SEGMENT_BLOCKS
 from mctool.core.timeline import Timeline
 from mctool.tree import layout as names
-from mctool.tree.centroids import NODE_BLOCKS, NODE_LOD, KeyArray, ScaleArray
+from mctool.tree.centroids import (
+    NODE_BLOCKS,
+    NODE_LOD,
+    PART_BLOCKS,
+    PARTS,
+    KeyArray,
+    ScaleArray,
+    SignArray,
+    sign_products,
+)
 from mctool.tree.checked_rows import CheckedRows
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures
@@ -29,7 +37,7 @@ SCORED_BLOCKS = 4096
 """Keys that are widened to float32 at once: 6 MB of them."""
 
 CACHED_BYTES = 256 << 20
-"""Most bytes of keys that are kept in memory between questions: those of 22 million tokens, or the centroids of 700."""
+"""Most bytes that are kept in memory between questions: the keys of 22 million tokens, the centroids of 700 million."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,14 @@ class NodeScores:
 
     Attributes:
         nodes: Indices of the live nodes whose segments have centroids, ascending, shape [M].
-        similarity: Mean dot product of the question and the keys of their blocks, live or not, shape [M].
+        best: Of the part whose centroid points most where the question does, about -1 to 1; the least of all numbers
+            where no part has a word. Shape [M].
+        expected: About the mean similarity of the blocks of each part, shape [M, P].
     """
 
     nodes: IntArray
-    similarity: FloatArray
+    best: FloatArray
+    expected: FloatArray
 
 
 class TreeKeys:
@@ -52,7 +63,8 @@ class TreeKeys:
         self._timeline = timeline
         self._segments = segments
         self._of = {segment.name: _SegmentKeys(layout, segment, encoder) for segment in segments}
-        self._cache: dict[tuple[str, str], tuple[KeyArray, ScaleArray]] = {}
+        self._cache: dict[str, tuple[KeyArray, ScaleArray]] = {}
+        self._kept_centroids: dict[str, tuple[SignArray, ScaleArray]] = {}
         self._cached_bytes = 0
 
     @classmethod
@@ -98,16 +110,19 @@ class TreeKeys:
         Raises:
             TreeDamagedError: Stored centroids cannot be read.
         """
-        similarity = np.zeros(len(self._nodes), np.float32)
+        best = np.zeros(len(self._nodes), np.float32)
+        expected = np.zeros((len(self._nodes), PARTS), np.float32)
         for segment in self._segments:
             if not self._of[segment.name].has_centroids:
                 continue
             first = segment.number * SEGMENT_BLOCKS // NODE_BLOCKS
-            here = self._places(self._nodes, first, first + SEGMENT_BLOCKS // NODE_BLOCKS)
-            centroids, scale = self._read(segment, names.CENTROIDS)
+            here = slice(*np.searchsorted(self._nodes, [first, first + SEGMENT_BLOCKS // NODE_BLOCKS]).tolist())
+            signs, scale = self._centroids(segment)
             rows = self._nodes[here] - first
-            similarity[here] = _products(centroids, query)[rows] * scale[rows]
-        return NodeScores(self._nodes, similarity)
+            found = sign_products(signs, query)[rows]
+            expected[here] = found * scale[rows]
+            best[here] = np.where(scale[rows] > 0, found, -np.inf).max(axis=1) / np.sqrt(np.float32(len(query)))
+        return NodeScores(self._nodes, best, expected)
 
     def scores_within(self, query: FloatArray, opened: BoolArray, elsewhere: FloatArray) -> FloatArray:
         """Dot product of a question with the key of each live block of some nodes; the keys of others are not read.
@@ -115,7 +130,7 @@ class TreeKeys:
         Args:
             query: Shape [D].
             opened: Which of the nodes of :meth:`node_scores` are read, shape [M].
-            elsewhere: What the blocks of each of the others get, shape [M].
+            elsewhere: What the blocks of each part of the others get, shape [M, P].
 
         Returns:
             Shape [N]; blocks of segments without centroids have their products, too.
@@ -131,7 +146,7 @@ class TreeKeys:
             ranks, rows = self._live_rows(segment)
             first = segment.number * SEGMENT_BLOCKS
             node = np.searchsorted(self._nodes, (rows + first) // NODE_BLOCKS)
-            found[ranks] = elsewhere[node]
+            found[ranks] = elsewhere[node, rows % NODE_BLOCKS // PART_BLOCKS]
             read = opened[node]
             keys, scale = self._read_rows(segment, rows[read])
             found[ranks.start + np.flatnonzero(read)] = _products(keys, query) * scale
@@ -144,13 +159,9 @@ class TreeKeys:
         numbers = [one.number for one in self._segments if self._of[one.name].has_centroids]
         return nodes[np.isin(nodes // (SEGMENT_BLOCKS // NODE_BLOCKS), numbers)]
 
-    @staticmethod
-    def _places(nodes: IntArray, first: int, end: int) -> slice:
-        return slice(*np.searchsorted(nodes, [first, end]).tolist())
-
     def _score_all(self, segment: Segment, query: FloatArray, found: FloatArray) -> None:
         ranks, rows = self._live_rows(segment)
-        keys, scale = self._read(segment, names.KEYS)
+        keys, scale = self._read(segment)
         found[ranks] = _products(keys, query)[rows] * scale[rows]
 
     def _live_rows(self, segment: Segment) -> tuple[slice, IntArray]:
@@ -159,23 +170,35 @@ class TreeKeys:
         start, end = self._timeline.rank([first, first + segment.n_blocks]).tolist()
         return slice(start, end), self._timeline.blocks_at(np.arange(start, end)) - first
 
-    def _read(self, segment: Segment, name: str) -> tuple[KeyArray, ScaleArray]:
-        """All keys or centroids of a segment, and their scales."""
-        cached = self._cache.get((segment.name, name))
-        if cached is not None:
-            return cached
-        read = self._of[segment.name].read(name)
-        # What is kept stays: to make room would only help questions that read less than the whole tree.
-        if self._cached_bytes + read[0].nbytes <= CACHED_BYTES:
-            self._cache[segment.name, name] = read
-            self._cached_bytes += read[0].nbytes
+    def _read(self, segment: Segment) -> tuple[KeyArray, ScaleArray]:
+        """All keys of a segment, and their scales."""
+        if segment.name in self._cache:
+            return self._cache[segment.name]
+        read = self._of[segment.name].read()
+        if self._may_keep(read[0].nbytes):
+            self._cache[segment.name] = read
         return read
 
+    def _centroids(self, segment: Segment) -> tuple[SignArray, ScaleArray]:
+        """All centroids of a segment, and their scales."""
+        if segment.name in self._kept_centroids:
+            return self._kept_centroids[segment.name]
+        read = self._of[segment.name].centroids()
+        if self._may_keep(read[0].nbytes):
+            self._kept_centroids[segment.name] = read
+        return read
+
+    def _may_keep(self, n_bytes: int) -> bool:
+        """Whether there is room; what is kept stays, for to make room would only help who reads less than all."""
+        fits = self._cached_bytes + n_bytes <= CACHED_BYTES
+        self._cached_bytes += n_bytes if fits else 0
+        return fits
+
     def _read_rows(self, segment: Segment, rows: IntArray) -> tuple[KeyArray, ScaleArray]:
-        """Some keys of a segment, and their scales; what the system keeps of the file is not kept here, too."""
-        cached = self._cache.get((segment.name, names.KEYS))
-        if cached is not None:
-            return cached[0][rows], cached[1][rows]
+        """Some keys of a segment, and their scales; the system keeps of the file what is often read."""
+        if segment.name in self._cache:
+            keys, scale = self._cache[segment.name]
+            return keys[rows], scale[rows]
         return self._of[segment.name].take(rows)
 
 
@@ -201,13 +224,15 @@ class _SegmentKeys:
         except OSError:
             return False
 
-    def read(self, name: str) -> tuple[KeyArray, ScaleArray]:
-        """All keys or centroids, and their scales."""
-        if name == names.KEYS:
-            return read_keys(self._layout, self._segment, self._encoder)
+    def read(self) -> tuple[KeyArray, ScaleArray]:
+        """All keys, and their scales."""
+        return read_keys(self._layout, self._segment, self._encoder)
+
+    def centroids(self) -> tuple[SignArray, ScaleArray]:
+        """All centroids, and their scales."""
         with read_failures(self._directory):
-            centroids, scale = (self._rows(one).all() for one in (names.CENTROIDS, names.CENTROID_SCALE))
-        return centroids, scale
+            signs, scale = (self._rows(name).all() for name in (names.CENTROIDS, names.CENTROID_SCALE))
+        return signs, scale
 
     def take(self, rows: IntArray) -> tuple[KeyArray, ScaleArray]:
         """Keys of some rows, ascending, and their scales; no file is touched for none."""
@@ -223,7 +248,7 @@ class _SegmentKeys:
         return read_scale(self._directory)
 
     def _rows(self, name: str) -> CheckedRows:
-        return CheckedRows.open(self._directory / Path(name))
+        return CheckedRows.open(self._directory / name)
 
 
 def _products(keys: KeyArray, query: FloatArray) -> FloatArray:
