@@ -19,7 +19,7 @@ from mctool.focus.lens import UtilityLens
 from mctool.focus.lexical_lens import lexical_lens, shown_share
 from mctool.focus.scored_lens import CANDIDATES, scored_lens
 from mctool.tree import Tree, TreeKeys
-from mctool.tree.tree_keys import FloatArray
+from mctool.tree.centroids import FloatArray
 
 FLAT_BLOCKS = 100_000
 """Most live blocks of a tree whose keys are all compared with a question; in larger ones, the walk chooses nodes."""

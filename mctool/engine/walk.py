@@ -12,7 +12,7 @@ from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
 from mctool.focus.walk import plan_walk
 from mctool.tree import TreeKeys
-from mctool.tree.tree_keys import FloatArray
+from mctool.tree.centroids import FloatArray
 
 
 @dataclass(frozen=True)

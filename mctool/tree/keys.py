@@ -35,8 +35,6 @@ from mctool.tree.rows import FileChecksums, Segment
 from mctool.tree.segment_reader import SegmentReader
 from mctool.tree.segments import checksum_files, files_below, move_into_place, write_group
 
-FloatArray = npt.NDArray[np.float32]
-
 BATCH_BLOCKS = 1024
 """Blocks handed to the encoder at once, up to twice as many; longer documents are cut at multiples of it."""
 

@@ -19,6 +19,7 @@ from mctool.tree.centroids import (
     NODE_LOD,
     PART_BLOCKS,
     PARTS,
+    FloatArray,
     KeyArray,
     ScaleArray,
     SignArray,
@@ -27,7 +28,7 @@ from mctool.tree.centroids import (
 from mctool.tree.checked_rows import CheckedRows
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures
-from mctool.tree.keys import FloatArray, has_centroids, key_files, live_segments, read_keys, read_scale
+from mctool.tree.keys import has_centroids, key_files, live_segments, read_keys, read_scale
 from mctool.tree.layout import Layout
 from mctool.tree.rows import Segment
 
