@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
@@ -21,7 +19,7 @@ class KeyScores:
 
     Attributes:
         similarity: Of each live block, by rank, shape [total_blocks]. Those that were not looked at have what their
-            centroid lets expect, at most the average of all, so that none stands out.
+            centroid lets expect: about the mean of four, so that the mean of all is kept and none stands out.
         share: Share of the LOD2 nodes that was read: those looked into, and the centroids, one block of 32 of each.
     """
 
@@ -56,7 +54,6 @@ def score_by_walk(
     if not len(found.nodes):
         return score_flat(keys, query)
     opened = plan_walk(timeline, hits, found.nodes, found.best, documents)
-    elsewhere = np.minimum(found.expected, found.expected.mean())
-    similarity = keys.scores_within(query, opened, elsewhere)
+    similarity = keys.scores_within(query, opened, found.expected)
     n_read = n_all - len(found.nodes) + int(opened.sum()) + len(found.nodes) / BLOCK_TOKENS
     return KeyScores(similarity, n_read / n_all)

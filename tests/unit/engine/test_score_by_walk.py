@@ -57,14 +57,15 @@ def test_a_block_that_stands_out_is_found_and_little_is_read(live, similarity):
     assert found.similarity.argmax() == 7000
     flat, near = key_utilities(live, similarity), key_utilities(live, found.similarity)
     assert (flat.argmax(), near.argmax()) == (7000, 7000)
-    np.testing.assert_allclose(near[6990:7011], flat[6990:7011], atol=0.05)
+    np.testing.assert_allclose(near[6980:7005], flat[6980:7005], atol=0.05)
 
 
 def test_blocks_that_were_not_read_stand_out_nowhere(live, similarity):
     keys = ListedKeys(similarity)
     found = score_by_walk(keys, live, QUERY, [])
     closed = np.repeat(~keys.opened, 32)
-    assert found.similarity[closed].max() <= similarity.mean() + 1e-3
+    assert found.similarity.mean() == pytest.approx(similarity.mean(), abs=1e-3)
+    assert found.similarity[closed].max() < np.sort(similarity)[-512]
     assert key_utilities(live, found.similarity)[closed].max() < 0.5
 
 
