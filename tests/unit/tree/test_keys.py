@@ -214,7 +214,7 @@ def test_keys_that_nothing_needs_are_removed_unless_somebody_reads(ingester, bui
     assert len(key_names(ingester)) == 2
 
 
-ARRAY_FILES = ("keys/c/0/0", "scale/c/0", "centroids/c/0/0", "centroid_scale/c/0")
+ARRAY_FILES = ("keys/c/0/0", "scale/c/0", "centroids/c/0/0/0", "centroid_scale/c/0/0")
 
 
 @pytest.mark.parametrize(
