@@ -2,8 +2,9 @@
 
 Zarr takes 40 to 80 ms of a core for the 12 MB of keys of a full segment, whatever part of them is wanted; these lines
 take 5 to 15, and less for less. They read what :func:`mctool.tree.segments.write_group` makes of an array with
-checksums only: one chunk, or one shard of chunks with its index at the end. Source: Zarr v3 core specification, sharding
-codec 1.0.
+checksums only: one chunk, or one shard of chunks with its index at the end.
+
+Source: Zarr v3 core specification, sharding codec 1.0.
 """
 
 from __future__ import annotations
