@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mctool.focus.entry_features import NAMES
 from mctool.nets.key_folder import find_key_encoder
-from mctool.tree.keys import FloatArray, KeyArray, ScaleArray
+from mctool.tree.centroids import FloatArray, KeyArray, ScaleArray
 
 if TYPE_CHECKING:
     from mctool.nets.key_encoder import KeyEncoder

@@ -10,6 +10,7 @@ import typer
 
 from mctool.cli.console import print_json, progress_bar, reporter
 from mctool.cli.evaluate_show import PlotOption, print_tables, show
+from mctool.cli.evaluate_walk import measure_walk
 from mctool.cli.options import (
     DebugOption,
     DeviceOption,
@@ -134,9 +135,16 @@ def focus(
     data: DataOption = None,
     sets: SetOption = None,
     split: SplitOption = "all",
-    tree_tokens: TreeTokensOption = 140_000,
+    tree_tokens: Annotated[
+        int | None,
+        typer.Option(help="Most tokens of a tree. [default: 140000; with --walk 5000000]", show_default=False),
+    ] = None,
     per_tree: PerTreeOption = 60,
     questions: Annotated[int, typer.Option(help="Most questions to one set.")] = 240,
+    walk: Annotated[
+        bool,
+        typer.Option("--walk", help="Ask one large tree by all lens keys, and by those that the walk reads, instead."),
+    ] = False,
     no_minilm: NoMiniLmOption = False,
     plot: PlotOption = None,
     seed: SeedOption = 0,
@@ -146,6 +154,11 @@ def focus(
     _debug: DebugOption = False,
 ) -> None:
     """Does the lens open the blocks that hold the answer? Recall of located answers, beside ordinary retrieval."""
+    if walk:
+        if plot is not None or sets:
+            raise UsageError("--walk takes neither --plot nor --set", "leave them out")
+        measure_walk(_files(data, more), split, tree_tokens, questions, model, _seed(seed), as_json, quiet)
+        return
     from mctool.app.evaluate.focus import FocusEvaluationConfig, evaluate_focus
     from mctool.app.evaluate.sets import Listener
     from mctool.render.focus_loop import all_focus_tables
@@ -157,7 +170,7 @@ def focus(
         data=_files(data, more),
         sets=tuple(sets or ()),
         split=split,  # type: ignore[arg-type]  (the configuration refuses other names)
-        tree_tokens=tree_tokens,
+        tree_tokens=FocusEvaluationConfig.tree_tokens if tree_tokens is None else tree_tokens,
         per_tree=per_tree,
         questions=questions,
         model=model,

@@ -24,7 +24,8 @@ PIPE_WIDTH = 400
 PlotOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Draw the figures, too, as a .png or .svg (needs mctool\\[plot]).")
 ]
-_MARKS = {"signal": "focus", "depth": "needle", "measure": "speed", "variant": "substitution", "f1": "answers"}
+_MARKS = {"signal": "focus", "depth": "needle", "measure": "speed", "variant": "substitution", "f1": "answers",
+          "walk": "walk"}  # fmt: skip
 """A field that rows of one measurement alone have, and its name."""
 CURVE = "curve"
 """Measurements at several times of one training."""
@@ -83,6 +84,7 @@ def _tables(name: str, result: dict[str, Any]) -> list[RenderableType]:
     from mctool.render.focus_loop import all_focus_tables
     from mctool.render.needle import needle_maps
     from mctool.render.training import gist_curve_table
+    from mctool.render.walk import walk_tables
 
     if name == CURVE:
         return [gist_curve_table(result["curve"])]
@@ -93,6 +95,8 @@ def _tables(name: str, result: dict[str, Any]) -> list[RenderableType]:
         return [*answer_tables(rows, result["sets"])]
     if name == "needle":
         return [*needle_maps(rows, result["haystack"])]
+    if name == "walk":
+        return [*walk_tables(result)]
     return [speed_table(rows)] if name == "speed" else [*substitution_tables(rows, result["content"], result["harm"])]
 
 
@@ -113,4 +117,4 @@ def _plot(name: str, result: dict[str, Any], file: Path) -> None:
     elif name == "speed":
         plot_speed(rows, file)
     else:
-        raise UsageError("there is no picture of evaluate substitution", "leave --plot out")
+        raise UsageError(f"there is no picture of evaluate {name}", "leave --plot out")

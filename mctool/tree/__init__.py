@@ -3,7 +3,7 @@
 from mctool.tree.access import AccessCount, remove_damaged_counts
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistBuilder
-from mctool.tree.keys import KeyBuilder, TreeKeys, rekey_tree
+from mctool.tree.keys import KeyBuilder, rekey_tree
 from mctool.tree.layout import FORMAT_VERSION, TREE_NAME, Layout, find_tree
 from mctool.tree.lexical import LexicalIndex, check_lexical, index_fault, is_behind, remake_lexical
 from mctool.tree.repair import TextMaker, repair_keys, repair_segments
@@ -11,6 +11,7 @@ from mctool.tree.rewrite import Compaction, archive_documents, compact_tree
 from mctool.tree.rows import Document, DocumentMeta, Ingest
 from mctool.tree.segments import CODEC
 from mctool.tree.tree import TextSpan, Tree
+from mctool.tree.tree_keys import NodeScores, TreeKeys
 from mctool.tree.verify import Damage, verify_tree
 from mctool.tree.writer import TreeWriter, open_writer
 
@@ -29,6 +30,7 @@ __all__ = [
     "KeyBuilder",
     "Layout",
     "LexicalIndex",
+    "NodeScores",
     "TextMaker",
     "TextSpan",
     "Tree",

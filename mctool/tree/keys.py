@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ from mctool.core.errors import MismatchError, UsageError
 from mctool.core.timeline import Timeline
 from mctool.tree import layout as names
 from mctool.tree.catalog_writer import CatalogWriter
+from mctool.tree.centroids import KeyArray, ScaleArray, make_centroids
+from mctool.tree.checked_rows import CheckedRows
 from mctool.tree.content import IntArray
 from mctool.tree.failures import read_failures, write_failures
 from mctool.tree.layout import Layout
@@ -33,18 +35,8 @@ from mctool.tree.rows import FileChecksums, Segment
 from mctool.tree.segment_reader import SegmentReader
 from mctool.tree.segments import checksum_files, files_below, move_into_place, write_group
 
-KeyArray = npt.NDArray[np.int8]
-ScaleArray = npt.NDArray[np.float16]
-FloatArray = npt.NDArray[np.float32]
-
 BATCH_BLOCKS = 1024
 """Blocks handed to the encoder at once, up to twice as many; longer documents are cut at multiples of it."""
-
-SCORED_BLOCKS = 4096
-"""Keys that are widened to float32 at once: 6 MB of them."""
-
-CACHED_BYTES = 256 << 20
-"""Most bytes of keys that are kept in memory between questions: those of 22 million tokens."""
 
 
 class KeyBuilder(Protocol):
@@ -100,65 +92,6 @@ class KeyManifest:
         Layout.manifest(directory).write_text(json.dumps(self.__dict__))
 
 
-class TreeKeys:
-    """The keys of all live blocks of a tree as of one snapshot; see ``Tree.keys``."""
-
-    def __init__(self, layout: Layout, timeline: Timeline, segments: list[Segment], encoder: str) -> None:
-        self._layout = layout
-        self._timeline = timeline
-        self._segments = segments
-        self._encoder = encoder
-        self._cache: dict[str, tuple[KeyArray, ScaleArray]] = {}
-        self._cached_bytes = 0
-
-    @classmethod
-    def find(cls, layout: Layout, timeline: Timeline, segments: list[Segment], encoder: str) -> TreeKeys | None:
-        """The keys that an encoder made, found by their manifests and the sizes of their files.
-
-        Args:
-            layout: The tree.
-            timeline: Its live timeline.
-            segments: Its segments.
-            encoder: Fingerprint of the encoder.
-
-        Returns:
-            None when a segment with live blocks lacks them.
-        """
-        live = live_segments(timeline, segments)
-        return cls(layout, timeline, live, encoder) if all(_is_there(layout, one, encoder) for one in live) else None
-
-    def scores(self, query: FloatArray) -> FloatArray:
-        """Dot product of a question with the key of each live block, by rank.
-
-        Args:
-            query: Shape [D].
-
-        Returns:
-            Shape [N].
-
-        Raises:
-            TreeDamagedError: Stored keys cannot be read.
-        """
-        found = np.zeros(self._timeline.total_blocks, np.float32)
-        for segment in self._segments:
-            first = segment.number * SEGMENT_BLOCKS
-            start, end = self._timeline.rank([first, first + segment.n_blocks]).tolist()
-            rows = self._timeline.blocks_at(np.arange(start, end)) - first
-            keys, scale = self._read(segment)
-            found[start:end] = _products(keys, query)[rows] * scale[rows]
-        return found
-
-    def _read(self, segment: Segment) -> tuple[KeyArray, ScaleArray]:
-        if segment.name in self._cache:
-            return self._cache[segment.name]
-        keys, scale = read_keys(self._layout, segment, self._encoder)
-        # What is kept stays: to make room would only help questions that read less than the whole tree.
-        if self._cached_bytes + keys.nbytes <= CACHED_BYTES:
-            self._cache[segment.name] = keys, scale
-            self._cached_bytes += keys.nbytes
-        return keys, scale
-
-
 def read_keys(layout: Layout, segment: Segment, encoder: str) -> tuple[KeyArray, ScaleArray]:
     """The keys [B, D] and scales [B] of a segment by an encoder.
 
@@ -167,11 +100,12 @@ def read_keys(layout: Layout, segment: Segment, encoder: str) -> tuple[KeyArray,
     """
     directory = layout.segment_keys(segment.name, encoder)
     with read_failures(directory):
-        keys, scale = (
-            np.asarray(zarr.open_array(directory / name, mode="r", zarr_format=3)[...])
-            for name in (names.KEYS, names.KEY_SCALE)
-        )
-    return keys, scale
+        return CheckedRows.open(directory / names.KEYS).all(), read_scale(directory)
+
+
+def read_scale(directory: Path) -> ScaleArray:
+    """The scales [B] in a directory of keys; what is wrong with them is raised as Zarr does."""
+    return np.asarray(zarr.open_array(directory / names.KEY_SCALE, mode="r", zarr_format=3)[...])
 
 
 def whole_encoders(layout: Layout, segments: list[Segment]) -> list[str]:
@@ -218,7 +152,7 @@ def make_keys(
 
 
 def write_keys(layout: Layout, segment: Segment, encoder: str, keys: KeyArray, scale: ScaleArray) -> None:
-    """Store the keys [B, D] and scales [B] of a segment by an encoder, in place of those that may be there.
+    """Store the keys [B, D] and scales [B] of a segment by an encoder with their centroids, in place of what is there.
 
     Raises:
         ResourceError: The disk is full or cannot be written.
@@ -228,7 +162,14 @@ def write_keys(layout: Layout, segment: Segment, encoder: str, keys: KeyArray, s
     with write_failures(layout.root):
         layout.keys.mkdir(exist_ok=True)
         try:
-            write_group(unfinished, {names.KEYS: keys, names.KEY_SCALE: scale}, {"encoder": encoder})
+            centroids, centroid_scale = make_centroids(keys, scale)
+            arrays: dict[str, npt.NDArray[Any]] = {
+                names.KEYS: keys,
+                names.KEY_SCALE: scale,
+                names.CENTROIDS: centroids,
+                names.CENTROID_SCALE: centroid_scale,
+            }
+            write_group(unfinished, arrays, {"encoder": encoder})
             files = checksum_files(unfinished, files_below(unfinished))
             KeyManifest(encoder, len(keys), files).write(unfinished)
             move_into_place(unfinished, final)
@@ -258,7 +199,7 @@ def build_keys(
 
 def has_whole_keys(layout: Layout, segment: Segment, encoder: str) -> bool:
     """Whether the keys of a segment by an encoder are there, every file with the checksum that the manifest says."""
-    directory, files = _key_files(layout, segment, encoder)
+    directory, files = key_files(layout, segment, encoder)
     try:
         return bool(files) and checksum_files(directory, files) == files
     except OSError:
@@ -267,6 +208,8 @@ def has_whole_keys(layout: Layout, segment: Segment, encoder: str) -> bool:
 
 def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], None] | None = None) -> int:
     """Make the keys that the live segments of a tree lack, or that are damaged, segment by segment.
+
+    Sound keys without centroids get these when nobody reads the tree.
 
     Args:
         path: Directory of the tree.
@@ -310,9 +253,18 @@ def rekey_tree(path: Path, builder: KeyBuilder, progress: Callable[[int, int], N
         with suppress(OSError), no_readers(layout.segments) as alone:
             if alone:
                 remove_key_leftovers(layout, segments, builder.fingerprint)
+                _add_centroids(layout, live, builder.fingerprint)
     finally:
         catalog.close()
     return done
+
+
+def _add_centroids(layout: Layout, segments: list[Segment], encoder: str) -> None:
+    """Store the keys of segments that were made before there were centroids with these; nobody reads them."""
+    for segment in segments:
+        _, files = key_files(layout, segment, encoder)
+        if not has_centroids(files):
+            write_keys(layout, segment, encoder, *read_keys(layout, segment, encoder))
 
 
 def remove_key_leftovers(layout: Layout, segments: list[Segment], encoder: str | None) -> None:
@@ -333,16 +285,12 @@ def remove_key_leftovers(layout: Layout, segments: list[Segment], encoder: str |
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _is_there(layout: Layout, segment: Segment, encoder: str) -> bool:
-    """Cheaper than :func:`has_whole_keys`: what is read later carries checksums of its own."""
-    directory, files = _key_files(layout, segment, encoder)
-    try:
-        return bool(files) and all((directory / path).stat().st_size == size for path, (size, _) in files.items())
-    except OSError:
-        return False
+def has_centroids(files: FileChecksums) -> bool:
+    """Whether the files of the keys of a segment include centroids, as those of older versions do not."""
+    return f"{names.CENTROIDS}/zarr.json" in files
 
 
-def _key_files(layout: Layout, segment: Segment, encoder: str) -> tuple[Path, FileChecksums]:
+def key_files(layout: Layout, segment: Segment, encoder: str) -> tuple[Path, FileChecksums]:
     """The directory of the keys of a segment, and its files by the manifest; none where that says something else."""
     directory = layout.segment_keys(segment.name, encoder)
     manifest = KeyManifest.read(directory)
@@ -363,11 +311,3 @@ def _batches(char_start: IntArray) -> Iterator[list[range]]:
                 batch = []
     if batch:
         yield batch
-
-
-def _products(keys: KeyArray, query: FloatArray) -> FloatArray:
-    found = np.empty(len(keys), np.float32)
-    for start in range(0, len(keys), SCORED_BLOCKS):
-        part = slice(start, start + SCORED_BLOCKS)
-        found[part] = keys[part].astype(np.float32) @ query
-    return found

@@ -23,6 +23,10 @@ TEXT_ARRAYS = (TEXT, BYTE_START, CHAR_START, LINE_START)
 
 KEYS = "keys"
 KEY_SCALE = "scale"
+CENTROIDS = "centroids"
+CENTROID_SCALE = "centroid_scale"
+CHECKED_ARRAYS = (KEYS, CENTROIDS, CENTROID_SCALE)
+"""Arrays that are stored as they are, with checksums, to be read in parts."""
 
 
 def lod_array(lod: int) -> str:

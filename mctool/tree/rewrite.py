@@ -22,11 +22,12 @@ from mctool.core.errors import MismatchError
 from mctool.tree.access import move_access
 from mctool.tree.archive import read_archive, remove_archive_leftovers, without_text, write_archive
 from mctool.tree.catalog_writer import CatalogWriter
+from mctool.tree.centroids import KeyArray, ScaleArray
 from mctool.tree.compact import plan_compaction, units_of
 from mctool.tree.content import Blocks, IdArray, IntArray, SegmentBuffer
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray, GistBuilder, build_parents
-from mctool.tree.keys import KeyArray, ScaleArray, read_keys, remove_key_leftovers, whole_encoders, write_keys
+from mctool.tree.keys import read_keys, remove_key_leftovers, whole_encoders, write_keys
 from mctool.tree.layout import Layout
 from mctool.tree.lexical import LexicalWriter
 from mctool.tree.locks import no_readers

@@ -20,7 +20,7 @@ codecs beyond noise; gist chunks of 256 blocks were no faster than of 1024. Shuf
 little to blosc and carries a checksum in each chunk, so that rot is found on reading.
 
 Lens keys are stored as they are, with a CRC in each chunk: zstd saves 14 % of them and takes three times as long to
-read.
+read. A chunk holds the keys of one LOD2 node, which are read together or not at all.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from mctool.tree import layout as names
+from mctool.tree.centroids import NODE_BLOCKS
 from mctool.tree.content import SegmentContent
 from mctool.tree.failures import write_failures
 from mctool.tree.fingerprint import Fingerprint
@@ -50,6 +51,10 @@ from mctool.tree.rows import FileChecksums, Segment
 CODEC = "zstd level 3"
 ROWS_PER_CHUNK = 1024
 BYTES_PER_CHUNK = 256 * 1024
+
+_READ_WHOLE = (
+    names.BYTE_START, names.CHAR_START, names.LINE_START, names.KEY_SCALE, names.CENTROIDS, names.CENTROID_SCALE
+)  # fmt: skip
 
 
 def id_dtype(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
@@ -184,8 +189,10 @@ def write_group(directory: Path, arrays: Mapping[str, npt.NDArray[Any]], attribu
     group = zarr.create_group(directory, zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
         chunk = min(BYTES_PER_CHUNK if name == names.TEXT else ROWS_PER_CHUNK, max(len(array), 1))
-        if name in (names.BYTE_START, names.CHAR_START, names.LINE_START, names.KEY_SCALE):
-            chunk = max(len(array), 1)  # always read whole
+        if name in _READ_WHOLE:
+            chunk = max(len(array), 1)
+        elif name == names.KEYS:
+            chunk = min(NODE_BLOCKS, chunk)
         n_chunks = -(-len(array) // chunk)
         row = array.shape[1:]
         stored = group.create_array(
@@ -194,7 +201,7 @@ def write_group(directory: Path, arrays: Mapping[str, npt.NDArray[Any]], attribu
             dtype=array.dtype,
             chunks=(chunk, *row),
             shards=(chunk * n_chunks, *row) if n_chunks > 1 else None,
-            compressors=Crc32cCodec() if name == names.KEYS else ZstdCodec(level=3, checksum=True),
+            compressors=Crc32cCodec() if name in names.CHECKED_ARRAYS else ZstdCodec(level=3, checksum=True),
             # A lost chunk reads as the fill value: for gists one that no net gives.
             fill_value=np.nan if array.dtype.kind == "f" else 0,
             config={"write_empty_chunks": True},

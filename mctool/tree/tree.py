@@ -23,11 +23,11 @@ from mctool.tree.content import IdArray, IntArray
 from mctool.tree.failures import REINGEST
 from mctool.tree.fingerprint import Fingerprint
 from mctool.tree.gists import GistArray
-from mctool.tree.keys import TreeKeys
 from mctool.tree.layout import KEYS, Layout
 from mctool.tree.locks import ReaderLock
 from mctool.tree.rows import Document, Ingest
 from mctool.tree.segment_reader import SegmentReader, check_files
+from mctool.tree.tree_keys import TreeKeys
 
 OPEN_SEGMENTS = 64
 """Most segments whose arrays and offsets are kept open; each takes under 1 MB."""

@@ -231,3 +231,19 @@ def test_the_curve_of_a_training_is_shown_and_drawn(run_cli, project):
     assert "1,000,000" in done.out
     assert "0.050 ±0.010" in done.out
     assert "million tokens" in (project / "curve.svg").read_text()
+
+
+def test_figures_of_the_walk_are_shown_and_it_takes_no_picture(run_cli, project):
+    row = {"set": "facts", "flat": 0.5, "walk": 0.5, "difference": 0.0, "se": 0.0, "n": 4, "read": 0.08}
+    row |= {"flat_seconds": 0.1, "walk_seconds": 0.02}
+    rows = [row | {"lens": lens, "budget": budget} for lens in ("hybrid", "keys alone") for budget in (128, 256)]
+    figures = {"rows": rows, "tokens": 5_000_000, "blocks": 160_000, "documents": 9}
+    shown = run_cli("evaluate", "show", "-", stdin=json.dumps(figures).encode())
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith(
+        "facts, hybrid: 4 questions, a tree of 5,000,000 tokens; the walk reads 8.0% of the nodes"
+    )
+    for arguments in (("--plot", "walk.svg"), ("--set", "facts")):
+        refused = run_cli("evaluate", "focus", "--walk", *arguments)
+        assert refused.code == 2
+        assert "--walk takes neither" in refused.err

@@ -113,3 +113,64 @@ def test_keys_that_cannot_be_read_are_told_once(make_tree, monkeypatch):
     assert len(told) == 1
     assert "cannot read keys/x" in told[0]
     assert not lenses.has_keys
+
+
+class SignedWords(HashedWords):
+    """Words that point in all directions, as those of a real encoder do."""
+
+    width = 64
+
+    def query(self, question):
+        vectors = [np.random.default_rng(zlib.crc32(word.encode())).normal(size=64) for word in question.split()]
+        total = np.sum(vectors, axis=0).astype(np.float32) if vectors else np.zeros(64, np.float32)
+        return total / max(np.linalg.norm(total), 1)
+
+
+def many_documents():
+    """64 documents of the same words; one alone speaks of the boat."""
+    rng = np.random.default_rng(0)
+    words = ["old", "pier", "rope", "salt", "tar", "mast", "oar", "net"]
+    texts = {str(n): " ".join(rng.choice(words, 200)) + "\n" for n in range(64)}
+    return texts | {"40": "boat " * 200}
+
+
+def test_a_tree_up_to_the_limit_is_compared_whole_and_bit_for_bit_as_ever(make_tree):
+    tree = make_tree(SignedWords(), many_documents())
+    n_blocks = tree.timeline.total_blocks
+    at, above = (Lenses(tree, SignedWords(), print, flat_blocks=limit) for limit in (n_blocks, n_blocks - 1))
+    flat = tree.keys("hashed").scores(SignedWords().query("boat"))
+    assert at._similarity("boat", [], None).tobytes() == flat.tobytes()
+    assert at.read_share == 1
+    above._similarity("boat", [], None)
+    assert 0 < above.read_share <= 0.08
+
+
+def test_the_lens_of_a_large_tree_finds_what_that_of_a_small_one_finds(make_tree):
+    tree = make_tree(SignedWords(), many_documents())
+    flat, walk = (Lenses(tree, SignedWords(), print, flat_blocks=limit) for limit in (10**9, 0))
+    assert walk.read_share == 0
+    for name in ("hybrid", "learned"):
+        best = [lenses.choose(name, "boat", []).utility.argmax() for lenses in (flat, walk)]
+        start, end = tree.timeline.start_rank[40:42].tolist()
+        assert all(start <= rank < end for rank in best)
+    shown = np.array([int(tree.timeline.start_rank[40]) + 2])
+    assert walk.evidence("boat", [], shown).similarity == flat.evidence("boat", [], shown).similarity > 0.5
+    inside = walk.choose("hybrid", "boat", HITS, np.array([3]))
+    assert not np.delete(inside.utility, np.arange(*tree.timeline.start_rank[3:5].tolist())).any()
+    assert walk.evidence("boat", HITS, shown, np.array([3])).similarity < 0.5
+    np.testing.assert_array_equal(
+        walk.choose("hybrid", "boat", []).utility, walk.choose("hybrid", "boat", [], None).utility
+    )
+
+
+def test_damaged_centroids_are_told_once(make_tree):
+    told = []
+    tree = make_tree(SignedWords(), many_documents())
+    (file,) = (file for file in tree.path.glob("keys/*/centroids/c/**/0") if file.is_file())
+    file.write_bytes(file.read_bytes()[::-1])
+    lenses = Lenses(tree, SignedWords(), told.append, flat_blocks=0)
+    assert [lenses.choose("hybrid", "boat", HITS).name for _ in range(2)] == ["lexical"] * 2
+    assert len(told) == 1
+    assert "damaged lens keys" in told[0]
+    flat = Lenses(tree, SignedWords(), told.append)
+    assert flat.choose("hybrid", "boat", HITS).name == "hybrid"

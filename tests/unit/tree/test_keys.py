@@ -14,8 +14,8 @@ import pytest
 from mctool.core.blocks import SEGMENT_BLOCKS
 from mctool.core.errors import MismatchError, TreeBusyError, TreeDamagedError, TreeNotFoundError
 from mctool.core.records import DocumentCounts
-from mctool.tree import Tree, open_writer, rekey_tree, verify_tree
-from mctool.tree import keys as tree_keys
+from mctool.tree import Tree, open_writer, rekey_tree, tree_keys, verify_tree
+from mctool.tree import keys as key_files
 
 FULL = "x" * (SEGMENT_BLOCKS * 32) + "the rest\n"
 """One block more than a segment holds."""
@@ -103,7 +103,7 @@ def test_keys_of_full_segments_and_more_memory_than_may_be_kept(ingester, encode
     commit({"long": FULL, "b": "b b"}, encoder, progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == SEGMENT_BLOCKS + 2
-    assert {len(texts) for texts in encoder.documents} == {tree_keys.BATCH_BLOCKS, 1}
+    assert {len(texts) for texts in encoder.documents} == {key_files.BATCH_BLOCKS, 1}
     query = np.ones(8, np.float32)
     with Tree.open(ingester.path) as tree:
         keys = tree.keys(encoder.fingerprint)
@@ -115,11 +115,11 @@ def test_batches_hold_whole_documents(encoder):
     char_start = np.concatenate([np.arange(n) for n in (3, 1020, 1, 2500, 2)])
     texts = [str(place) for place in range(len(char_start))]
     counted = []
-    keys, scale = tree_keys.build_keys(encoder, texts, char_start, counted.append)
+    keys, scale = key_files.build_keys(encoder, texts, char_start, counted.append)
     assert [len(document) for document in encoder.documents] == [3, 1020, 1, 1024, 1024, 452, 2]
     assert [text for document in encoder.documents for text in document] == texts
     assert sum(counted) == len(keys) == len(scale) == 3526
-    assert max(counted) < 2 * tree_keys.BATCH_BLOCKS
+    assert max(counted) < 2 * key_files.BATCH_BLOCKS
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -214,12 +214,15 @@ def test_keys_that_nothing_needs_are_removed_unless_somebody_reads(ingester, bui
     assert len(key_names(ingester)) == 2
 
 
+ARRAY_FILES = ("keys/c/0/0", "scale/c/0", "centroids/c/0/0/0", "centroid_scale/c/0/0")
+
+
 @pytest.mark.parametrize(
     ("file", "harm"),
     [
-        *((file, "flip") for file in ("keys/c/0/0", "scale/c/0", "keys/zarr.json", "zarr.json", "manifest.json")),
+        *((file, "flip") for file in (*ARRAY_FILES, "keys/zarr.json", "zarr.json", "manifest.json")),
         *((file, "delete") for file in ("keys/c/0/0", "manifest.json")),
-        *((file, "cut") for file in ("keys/c/0/0", "scale/c/0")),
+        *((file, "cut") for file in ARRAY_FILES),
     ],
 )
 def test_damaged_keys_are_found_and_made_anew(ingester, encoder, commit, file, harm):
@@ -227,7 +230,7 @@ def test_damaged_keys_are_found_and_made_anew(ingester, encoder, commit, file, h
     commit(TEXTS | {"a": "a" * 99}, encoder, retire=["a"])
     victim = sorted((ingester.path / "keys").iterdir())[1] / file
     raw = bytearray(victim.read_bytes())
-    raw[len(raw) // 3] ^= 64
+    raw[3 if file == "manifest.json" else len(raw) // 3] ^= 64
     victim.write_bytes(raw[: -2 if harm == "cut" else None])
     if harm == "delete":
         victim.unlink()
@@ -241,8 +244,11 @@ def test_damaged_keys_are_found_and_made_anew(ingester, encoder, commit, file, h
         if keys is not None:  # sizes are right
             assert harm == "flip"
             assert file != "manifest.json"
-            with pytest.raises(TreeDamagedError) if "keys" in file or "scale" in file else nullcontext():
+            coarse = file.startswith("centroid")
+            with pytest.raises(TreeDamagedError) if file != "zarr.json" and not coarse else nullcontext():
                 keys.scores(np.ones(8, np.float32))
+            with pytest.raises(TreeDamagedError) if coarse else nullcontext():
+                keys.node_scores(np.ones(8, np.float32))
     assert rekey_tree(ingester.path, encoder) == 11
     assert verify_tree(ingester.path) == []
     with Tree.open(ingester.path) as tree:
