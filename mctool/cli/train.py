@@ -51,6 +51,9 @@ def lora(
     rank: Annotated[int, typer.Option(help="Rank of the adapter.")] = 16,
     rows: Annotated[int, typer.Option(help="Most rows (windows with their questions) of a set.")] = 1500,
     text_share: Annotated[float, typer.Option(help="Part of the rows that is plain text, to be remembered.")] = 0.1,
+    start_share: Annotated[
+        float, typer.Option(help="Share of --start in the mean of it and the last weights, which is the result.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
@@ -69,7 +72,7 @@ def lora(
 
     training = LoraTraining(
         minutes=minutes, steps=steps, rank=rank, alpha=2 * rank, learning_rate=learning_rate, batch_tokens=batch_tokens,
-        seed=seed,
+        seed=seed, start_share=start_share,
     )  # fmt: skip
     run = LoraRun(
         tuple(data), out, training, model, device, resume, rows_per_set=rows, text_share=text_share, seed=seed,
