@@ -21,9 +21,9 @@ def row(number):
 ROWS = [row(number) for number in range(12)]
 
 
-def trainer(files, out, **settings):
+def trainer(files, out, start=None, **settings):
     defaults = {"steps": 12, "rank": 4, "alpha": 8, "learning_rate": 0.02, "warmup_steps": 2, "batch_tokens": 120}
-    return LoraTrainer(files, LoraTraining(**{**defaults, **settings}), ROWS, ROWS[:4], out, "cpu")
+    return LoraTrainer(files, LoraTraining(**{**defaults, **settings}), ROWS, ROWS[:4], out, "cpu", start=start)
 
 
 def weights(folder):
@@ -61,6 +61,28 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(tiny_files, tmp_path, mo
     resumed.run()
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_result_may_be_a_mean_of_both_ends(tiny_files, tmp_path):
+    trainer(tiny_files, tmp_path / "start").run()
+    start = tmp_path / "start" / ADAPTER_FOLDER
+    trainer(tiny_files, tmp_path / "end", start, seed=1).run()
+    mixed = trainer(tiny_files, tmp_path / "mean", start, seed=1, start_share=0.25)
+    _, after = mixed.run()
+    first, last, mean = (weights(tmp_path / name) for name in ("start", "end", "mean"))
+    for name in mean:
+        torch.testing.assert_close(mean[name], torch.lerp(last[name].float(), first[name].float(), 0.25).half())
+    assert after == mixed.measure()
+    resumed = trainer(tiny_files, tmp_path / "mean", start, seed=1)  # what goes on is not the mean
+    resumed.resume()
+    resumed.run()
+    assert all(torch.equal(weight, last[name]) for name, weight in weights(tmp_path / "mean").items())
+
+
+@pytest.mark.parametrize("share", [0.5, -0.1, 1.0])
+def test_a_mean_needs_two_ends_and_a_share(tiny_files, tmp_path, share):
+    with pytest.raises(UsageError, match="--start-share"):
+        trainer(tiny_files, tmp_path, start_share=share)
 
 
 def test_the_adapter_answers_in_the_base_model_as_in_training(tiny_files, tmp_path):
