@@ -24,6 +24,14 @@ Of 405 lookups kept apart, .57 got the right name with these, .53 without words,
 
 _SPACE = re.compile(r"\s+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
+_IS_ASKED = re.compile(
+    r"\s*(?:how|what|who|whose|when|why|is|are|was|were|do|does|did|can|could|will|would|should"
+    r"|name|give|tell|say|list|show|describe|explain)\b",
+    re.I,
+)
+_ASKS_FOR_PLACE = re.compile(
+    r"\bwhere\b|\b(?:which|what|find|locate|name|show)\b.{0,40}\b(?:function|method|class|macro|routine)\b", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -34,23 +42,26 @@ class CodePlaces:
         leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
             words, in nats a token; at least one.
         text: The raw text of the window.
+        is_sought: Whether the question is known to ask for one of them.
     """
 
     leanings: Mapping[str, float]
     text: str
+    is_sought: bool = False
 
     def meant(self, answer: str) -> dict[str, float]:
         """The leanings of those names of which one is to stand in place of an answer; none where it is no name.
 
-        Those that a short form like ``method`` may stand for; all where the answer is a name like ``path:method``,
-        shown or made up, or nothing is said but that code follows; none for anything else, which may be a value.
+        Those that a short form like ``method`` may stand for; all where one is sought, where the answer is a name like
+        ``path:method``, shown or made up, or where nothing is said but that code follows; none for anything else,
+        which may be a value.
         """
         said = _SPACE.sub(" ", answer).strip()
-        if said in self.leanings:
-            return dict(self.leanings)
         ends = {name: f".{name.rpartition(':')[2]}" for name in self.leanings}
         if short := {name: self.leanings[name] for name, end in ends.items() if end.endswith(f".{said}")}:
             return short
+        if self.is_sought or said in self.leanings:
+            return dict(self.leanings)
         is_quoted = bool(said) and said in _SPACE.sub(" ", self.text)
         return dict(self.leanings) if not is_quoted and _MADE_UP.match(said) else {}
 
@@ -85,7 +96,12 @@ def code_places(
     asked = set(question_terms(question))
     top = max(best.values(), default=0.0)
     leanings = {name: _leaning(name, score - top, asked) for name, score in best.items()}
-    return CodePlaces(leanings, "\n".join(shown)) if leanings else None
+    return CodePlaces(leanings, "\n".join(shown), asks_for_place(question)) if leanings else None
+
+
+def asks_for_place(question: str) -> bool:
+    """Whether a question about code asks where something is: in so many words, or by a description that asks nothing."""
+    return bool(_ASKS_FOR_PLACE.search(question)) or not (_IS_ASKED.match(question) or "?" in question)
 
 
 def _leaning(name: str, behind: float, asked: set[str]) -> float:

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, code_places
+from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, asks_for_place, code_places
 from mctool.focus import WorkingContext
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -29,6 +31,33 @@ PLACES = CodePlaces(
 )
 def test_what_an_answer_means(answer, meant):
     assert PLACES.meant(answer) == {name: PLACES.leanings[name] for name in meant}
+
+
+@pytest.mark.parametrize(
+    ("answer", "meant"),
+    [("17", NAMES), ("return self.knots", NAMES), ("sail", (NAMES[0], NAMES[2])), (NAMES[1], NAMES)],
+)
+def test_what_is_meant_where_a_place_is_sought(answer, meant):
+    assert tuple(replace(PLACES, is_sought=True).meant(answer)) == meant
+
+
+@pytest.mark.parametrize(
+    ("question", "is_place"),
+    [
+        ("Returns the number of boats in a harbour.", True),
+        ("Where are sockets closed?", True),
+        ("Which function makes the ship sail?", True),
+        ("What class encodes objects as JSON?", True),
+        ("find the method that counts boats", True),
+        ("What is the default timeout?", False),
+        ("Who wrote this?", False),
+        ("How many boats does sail() take", False),
+        ("the default timeout?", False),
+        ("Name the default port.", False),
+    ],
+)
+def test_what_asks_for_a_place(question, is_place):
+    assert asks_for_place(question) is is_place
 
 
 def test_silence_is_made_up():
