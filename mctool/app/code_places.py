@@ -100,7 +100,7 @@ def code_places(
 
 
 def asks_for_place(question: str) -> bool:
-    """Whether a question about code asks where something is: in so many words, or by a description that asks nothing."""
+    """Whether a question about code asks where something is: in so many words, or by describing it, asking nothing."""
     return bool(_ASKS_FOR_PLACE.search(question)) or not (_IS_ASKED.match(question) or "?" in question)
 
 
