@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import code_places
+from mctool.app.code_places import CodePlaces, asks_for_place, code_places
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
-from mctool.core.config import AskConfig
+from mctool.core.config import AskConfig, FocusConfig
 from mctool.core.errors import UsageError
 from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
@@ -28,7 +28,7 @@ from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
 from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.focus.lexical_lens import shown_share
-from mctool.sources.names import matches, suffixes_of
+from mctool.sources.names import is_code, matches, suffixes_of
 
 if TYPE_CHECKING:
     from mctool.app.ask import Reader
@@ -158,9 +158,15 @@ class Asking:
         """Tokens of the prompt and the question: everything that is read besides the history."""
         return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
 
+    @cached_property
+    def _focus_config(self) -> FocusConfig:
+        """Where a place in code is sought, several functions are shown to choose from."""
+        seeks_code = asks_for_place(self._question) and any(is_code(name) for name in self._names)
+        return self._config.focus.widened() if seeks_code else self._config.focus
+
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
-        config = self._config.focus
+        config = self._focus_config
         self._budget = entry_budget(config, self._prompt_tokens())
         context = initial_context(self._tree.timeline, config, self._budget)
         self._told(0, context, np.zeros(len(context)), None)
@@ -206,13 +212,18 @@ class Asking:
         runs = raw_runs(self._focus.context, self._focus.scores)
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
-        places = None
-        if kind == "code" and self._style == "short":
-            places = code_places(self._tree, self._focus.context, self._focus.scores, self._names, self._sought)
+        places = self._code_places() if kind == "code" and self._style == "short" else None
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)
         return reading
+
+    def _code_places(self) -> CodePlaces | None:
+        started = time.perf_counter()
+        likeness = None if self._lens_name == "lexical" else partial(self._reader.lenses.likeness, self._sought)
+        places = code_places(self._tree, self._focus.context, self._focus.scores, self._names, self._sought, likeness)
+        self._clock.lens += time.perf_counter() - started
+        return places
 
     def _told_reading(self, reading: Reading, n_read: int, started: float) -> None:
         """Tell of the two parts of what has just ended: up to the first token, and from there on."""
@@ -266,7 +277,7 @@ class Asking:
         after = refocus(
             before.context,
             lens,
-            self._config.focus,
+            self._focus_config,
             self._budget,
             lambda iteration, step: self._on_step(len(before.steps) + iteration, step),
         )

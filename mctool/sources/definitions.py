@@ -19,18 +19,26 @@ _DEFINITION = re.compile(
 )
 
 
-class _Definition(NamedTuple):
+class _Open(NamedTuple):
     indent: int
     name: str
     is_function: bool
+    start: int
+
+
+class Definition(NamedTuple):
+    """A function or class: its name, as in ``Class.method``, and the character at which its first line begins."""
+
+    name: str
+    start: int
 
 
 class DefinedLine(NamedTuple):
-    """A line, characters [start, end) of a text, and the names of what it belongs to, as in ``Class.method``."""
+    """A line, characters [start, end) of a text, and what it belongs to."""
 
     start: int
     end: int
-    names: list[str]
+    owners: list[Definition]
 
 
 def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
@@ -40,7 +48,7 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
         text: Source code, from its first character.
         start: The character.
     """
-    open_definitions: list[_Definition] = []
+    open_definitions: list[_Open] = []
     place = 0
     for line in text.splitlines(keepends=True):
         code = line.strip()
@@ -49,12 +57,12 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
             while open_definitions and open_definitions[-1].indent >= indent:
                 open_definitions.pop()
             if match := _DEFINITION.match(line):
-                open_definitions.append(_Definition(indent, match["name"], bool(match["function"])))
+                open_definitions.append(_Open(indent, match["name"], bool(match["function"]), place))
         begin, place = place, place + len(line)
         if place > start:
-            names = [
-                ".".join(outer.name for outer in open_definitions[:n])
+            owners = [
+                Definition(".".join(outer.name for outer in open_definitions[:n]), one.start)
                 for n, one in enumerate(open_definitions, 1)
                 if one.is_function or n == len(open_definitions)
             ]
-            yield DefinedLine(begin, place, names)
+            yield DefinedLine(begin, place, owners)
