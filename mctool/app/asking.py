@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import CodePlaces, asks_for_place, code_places
+from mctool.app.code_places import asks_for_place, code_places
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
@@ -212,18 +212,13 @@ class Asking:
         runs = raw_runs(self._focus.context, self._focus.scores)
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
-        places = self._code_places() if kind == "code" and self._style == "short" else None
+        places = None
+        if kind == "code" and self._style == "short":
+            places = code_places(self._tree, self._focus.context, self._focus.scores, self._names, self._sought)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)
         return reading
-
-    def _code_places(self) -> CodePlaces | None:
-        started = time.perf_counter()
-        likeness = None if self._lens_name == "lexical" else partial(self._reader.lenses.likeness, self._sought)
-        places = code_places(self._tree, self._focus.context, self._focus.scores, self._names, self._sought, likeness)
-        self._clock.lens += time.perf_counter() - started
-        return places
 
     def _told_reading(self, reading: Reading, n_read: int, started: float) -> None:
         """Tell of the two parts of what has just ended: up to the first token, and from there on."""

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from mctool.engine.runs import raw_runs
 from mctool.focus import WorkingContext
 from mctool.focus.lens import FloatArray
-from mctool.sources.definitions import Definition, defined_lines
+from mctool.sources.definitions import defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
 
-LENS_NATS, KEY_NATS, WORD_NATS = 4.0, 10.0, 1.0
-"""What the focus score of a name's best block, the likeness of its key, and the share of its words that are asked for
-count in nats a token."""
+LENS_NATS, WORD_NATS = 4.0, 1.0
+"""What the focus score of a name's best block, and the share of its words that are asked for, count in nats a token.
 
-HEAD_CHARS = 400
-"""Of a definition, that its key is made of; the key knows no more than 128 word pieces well."""
-
-HEAD_BLOCKS = 5
-"""Blocks that are read after the last one shown, for definitions that begin in it."""
+Of 405 lookups kept apart, .57 got the right name with these, .53 without words, .38 by likelihood alone."""
 
 _SPACE = re.compile(r"\s+")
-_NO_WORD = re.compile(r"\W+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
 _IS_ASKED = re.compile(
     r"\s*(?:how|what|who|whose|when|why|is|are|was|were|do|does|did|can|could|will|would|should"
@@ -75,12 +67,7 @@ class CodePlaces:
 
 
 def code_places(
-    tree: Tree,
-    context: WorkingContext,
-    scores: FloatArray,
-    paths: Sequence[str],
-    question: str,
-    likeness: Callable[[Sequence[str]], npt.NDArray[np.floating]] | None = None,
+    tree: Tree, context: WorkingContext, scores: FloatArray, paths: Sequence[str], question: str
 ) -> CodePlaces | None:
     """The functions and classes to which the raw text of a working context belongs; None when there are none.
 
@@ -90,38 +77,26 @@ def code_places(
         scores: Focus score of each of its entries, shape [n].
         paths: Paths of the documents of the tree.
         question: What is asked.
-        likeness: How alike the keys of texts and of the question are, as cosines; None without keys.
     """
     score_of = dict(zip(context.index[context.lod == 0].tolist(), scores[context.lod == 0].tolist(), strict=True))
     best: dict[str, float] = {}
-    heads: dict[str, str] = {}
     shown = []
     for run in raw_runs(context, scores):
         shown.append(tree.text(run.first_block, run.end_block))
         if not is_code(paths[run.document]):
             continue
-        path = tree.documents[run.document].path
+        document = tree.documents[run.document]
         blocks = np.arange(run.first_block, run.end_block)
         starts, ends = tree.char_ranges(blocks, blocks + 1)
-        timeline = tree.timeline
-        first, end = int(timeline.first_block[run.document]), int(timeline.end_block[run.document])
-        text = tree.text(first, min(run.end_block + HEAD_BLOCKS, end))
-        for line in defined_lines(text[: int(ends[-1])], int(starts[0])):
+        whole = tree.text(int(tree.timeline.first_block[run.document]), run.end_block)
+        for line in defined_lines(whole, int(starts[0])):
             touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
-            for definition in line.owners:
-                name = f"{path}:{definition.name}"
+            for name in (f"{document.path}:{name}" for name in line.names):
                 best[name] = max(best.get(name, -math.inf), *(score_of[block] for block in touched))
-                heads[name] = _head(path, definition, text)
-    if not best:
-        return None
     asked = set(question_terms(question))
-    top = max(best.values())
-    alike = likeness([heads[name] for name in best]).tolist() if likeness else [0.0] * len(best)
-    leanings = {
-        name: LENS_NATS * (score - top) + KEY_NATS * cosine + WORD_NATS * _share_asked(name, asked)
-        for (name, score), cosine in zip(best.items(), alike, strict=True)
-    }
-    return CodePlaces(leanings, "\n".join(shown), asks_for_place(question))
+    top = max(best.values(), default=0.0)
+    leanings = {name: _leaning(name, score - top, asked) for name, score in best.items()}
+    return CodePlaces(leanings, "\n".join(shown), asks_for_place(question)) if leanings else None
 
 
 def asks_for_place(question: str) -> bool:
@@ -129,13 +104,7 @@ def asks_for_place(question: str) -> bool:
     return bool(_ASKS_FOR_PLACE.search(question)) or not (_IS_ASKED.match(question) or "?" in question)
 
 
-def _head(path: str, definition: Definition, text: str) -> str:
-    """What the key of a function is made of: its name, that of its file, and how it begins."""
-    file = _NO_WORD.sub(" ", PurePosixPath(path).name)
-    return f"{definition.name} {file}\n{text[definition.start : definition.start + HEAD_CHARS]}"
-
-
-def _share_asked(name: str, asked: set[str]) -> float:
-    """Share of the words of a function's own name that are asked for."""
+def _leaning(name: str, behind: float, asked: set[str]) -> float:
+    """Nats a token for a name whose best block is so far behind the best of all, and which may share asked words."""
     own = set(terms(name.rpartition(":")[2].rpartition(".")[2]))
-    return len(own & asked) / max(len(own), 1)
+    return LENS_NATS * behind + WORD_NATS * len(own & asked) / max(len(own), 1)

@@ -113,18 +113,6 @@ class Lenses:
             similarity = similarity[np.isin(owners, documents)]
         return Evidence(shown_share(timeline, hits, shown), float(similarity.max(initial=-1.0)))
 
-    def likeness(self, question: str, texts: Sequence[str]) -> FloatArray:
-        """Cosines of the keys of texts, each read by itself, and a question; zeros without keys. Shape: [len(texts)].
-
-        Args:
-            question: What is asked.
-            texts: Short texts, as of a function's first lines.
-        """
-        if self._nets is None or not self.has_keys:
-            return np.zeros(len(texts), np.float32)
-        keys, scale = self._nets.document_keys([[text] for text in texts])
-        return keys.astype(np.float32) @ self._nets.query(question) * scale
-
     @property
     def has_keys(self) -> bool:
         """Whether the hybrid lens can be had."""

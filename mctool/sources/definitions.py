@@ -19,26 +19,18 @@ _DEFINITION = re.compile(
 )
 
 
-class _Open(NamedTuple):
+class _Definition(NamedTuple):
     indent: int
     name: str
     is_function: bool
-    start: int
-
-
-class Definition(NamedTuple):
-    """A function or class: its name, as in ``Class.method``, and the character at which its first line begins."""
-
-    name: str
-    start: int
 
 
 class DefinedLine(NamedTuple):
-    """A line, characters [start, end) of a text, and what it belongs to."""
+    """A line, characters [start, end) of a text, and the names of what it belongs to, as in ``Class.method``."""
 
     start: int
     end: int
-    owners: list[Definition]
+    names: list[str]
 
 
 def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
@@ -48,7 +40,7 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
         text: Source code, from its first character.
         start: The character.
     """
-    open_definitions: list[_Open] = []
+    open_definitions: list[_Definition] = []
     place = 0
     for line in text.splitlines(keepends=True):
         code = line.strip()
@@ -57,12 +49,12 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
             while open_definitions and open_definitions[-1].indent >= indent:
                 open_definitions.pop()
             if match := _DEFINITION.match(line):
-                open_definitions.append(_Open(indent, match["name"], bool(match["function"]), place))
+                open_definitions.append(_Definition(indent, match["name"], bool(match["function"])))
         begin, place = place, place + len(line)
         if place > start:
-            owners = [
-                Definition(".".join(outer.name for outer in open_definitions[:n]), one.start)
+            names = [
+                ".".join(outer.name for outer in open_definitions[:n])
                 for n, one in enumerate(open_definitions, 1)
                 if one.is_function or n == len(open_definitions)
             ]
-            yield DefinedLine(begin, place, owners)
+            yield DefinedLine(begin, place, names)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mctool.app.code_places import KEY_NATS, LENS_NATS, WORD_NATS, CodePlaces, asks_for_place, code_places
+from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, asks_for_place, code_places
 from mctool.focus import WorkingContext
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -105,25 +105,6 @@ def test_names_lean_by_the_lens_and_by_the_question(tree):
     sail = "0/boats.py:Boata.sail_home"
     assert asked[sail] - plain[sail] == pytest.approx(WORD_NATS * 2 / 3)  # sail, home, but not sail_home
     assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
-
-
-def test_names_lean_by_how_alike_their_beginnings_are(tree):
-    paths = [document.path for document in tree.documents]
-    context, scores = working_context(tree, [0, 4])
-    told = []
-
-    def likeness(texts):
-        told.extend(texts)
-        return np.arange(len(texts)) / 8
-
-    plain = code_places(tree, context, scores, paths, "What is it?").leanings
-    alike = code_places(tree, context, scores, paths, "What is it?", likeness).leanings
-    assert [alike[name] - plain[name] for name in plain] == pytest.approx(
-        [KEY_NATS * n / 8 for n in range(len(plain))]
-    )
-    head = dict(zip(plain, told, strict=True))["0/boats.py:Boata.sail_home"]
-    assert head.startswith("Boata.sail_home boats py\n    def sail_home(self):\n        return self.harbour\n")
-    assert "boat.moor" in head  # what follows is read on, shown or not
 
 
 def test_prose_has_no_places(tree):

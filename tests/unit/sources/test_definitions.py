@@ -45,7 +45,7 @@ func (s *Server) Close() error {
 def around(text, piece):
     start = text.index(piece)
     lines = defined_lines(text[: start + len(piece)], start)
-    return list(dict.fromkeys(name for line in lines for name, _ in line.owners))
+    return list(dict.fromkeys(name for line in lines for name in line.names))
 
 
 @pytest.mark.parametrize(
