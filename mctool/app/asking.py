@@ -13,11 +13,11 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import asks_for_place, code_places
+from mctool.app.code_places import code_places, focus_config
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
-from mctool.core.config import AskConfig, FocusConfig
+from mctool.core.config import AskConfig
 from mctool.core.errors import UsageError
 from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
@@ -28,7 +28,7 @@ from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
 from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.focus.lexical_lens import shown_share
-from mctool.sources.names import is_code, matches, suffixes_of
+from mctool.sources.names import matches, suffixes_of
 
 if TYPE_CHECKING:
     from mctool.app.ask import Reader
@@ -65,6 +65,7 @@ class Asking:
         self._tokenizer = reader.text_nets.tokenizer
         self._style = chosen_style(question, config.style)
         self._names = [document.path for document in self._tree.documents]
+        self._focus_config = focus_config(config.focus, question, self._names)
         self._touched: dict[str, list[tuple[int, int]]] = {"expanded": [], "collapsed": [], "cited": []}
 
     def run(self) -> AskReport:
@@ -157,12 +158,6 @@ class Asking:
     def _prompt_tokens(self) -> int:
         """Tokens of the prompt and the question: everything that is read besides the history."""
         return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
-
-    @cached_property
-    def _focus_config(self) -> FocusConfig:
-        """Where a place in code is sought, several functions are shown to choose from."""
-        seeks_code = asks_for_place(self._question) and any(is_code(name) for name in self._names)
-        return self._config.focus.widened() if seeks_code else self._config.focus
 
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()

@@ -64,10 +64,6 @@ class FocusConfig:
         if not 0.0 <= self.narrow_share <= 1.0:
             raise UsageError(f"narrow_share {self.narrow_share} is not in [0, 1]")
 
-    def widened(self) -> FocusConfig:
-        """The same settings, with more raw text left: blocks of less utility, too, as places to choose from."""
-        return replace(self, narrow_tokens=max(self.narrow_tokens, 256), narrow_share=min(self.narrow_share, 0.3))
-
     def filled(self) -> FocusConfig:
         """The same settings, with a window that is filled with raw text as far as the budget goes."""
         return replace(self, narrow=False, focus_tokens=self.w_max)

@@ -10,6 +10,7 @@ from statistics import median
 
 import numpy as np
 
+from mctool.app.code_places import focus_config
 from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
 from mctool.core.blocks import TOP_LOD
@@ -131,7 +132,8 @@ class LoopMeter:
             self._walked.append(self._walk(tree, lenses, index, question, answer))
 
     def _walk(self, tree: Tree, lenses: Lenses, index: LexicalIndex, question: Question, answer: IntArray) -> _Walked:
-        config, started = self._config, time.perf_counter()
+        config = focus_config(self._config, question.text, [document.path for document in tree.documents])
+        started = time.perf_counter()
         hits = index.hits(question.text)
         lens = lenses.choose("hybrid", question.text, hits)
         choosing = time.perf_counter() - started

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, asks_for_place, code_places
+from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, asks_for_place, code_places, focus_config
+from mctool.core.config import FocusConfig
 from mctool.focus import WorkingContext
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -58,6 +59,18 @@ def test_what_is_meant_where_a_place_is_sought(answer, meant):
 )
 def test_what_asks_for_a_place(question, is_place):
     assert asks_for_place(question) is is_place
+
+
+@pytest.mark.parametrize(
+    ("question", "path", "is_wider"),
+    [("Counts boats.", "a.py", True), ("Counts boats.", "a.md", False), ("How many boats are there?", "a.py", False)],
+)
+def test_more_is_shown_where_a_place_in_code_is_sought(question, path, is_wider):
+    shown = focus_config(FocusConfig(), question, [path])
+    assert (shown.narrow_tokens > FocusConfig.narrow_tokens) is (shown.narrow_share < FocusConfig.narrow_share)
+    assert (shown != FocusConfig()) is is_wider
+    roomy = FocusConfig(narrow_tokens=1000, narrow_share=0.1)
+    assert focus_config(roomy, question, [path]) == roomy
 
 
 def test_silence_is_made_up():
