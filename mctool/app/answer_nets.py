@@ -153,7 +153,7 @@ class AnswerNets:
             if support < 0:
                 return Reading(window, None, support, odds, prefill_seconds, time.perf_counter())
             config = replace(config, must_speak=True)
-        before = decoding.fork() if places and self.adapter else None
+        before = decoding.fork() if places else None
         answer = decode_answer(
             self.model, self.tokenizer, window, config,
             on_text=None if before else on_text, refocus=refocus, read=decoding,
@@ -161,6 +161,7 @@ class AnswerNets:
         if before is not None and places is not None:
             if meant := places.meant(answer.text):
                 answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, meant)
+            answer = replace(answer, first_token_at=time.perf_counter())  # nothing of it was told before
             if on_text is not None:
                 on_text(answer.text)
         first_token_at = answer.first_token_at or time.perf_counter()

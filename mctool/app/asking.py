@@ -13,11 +13,11 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import code_places, focus_config
+from mctool.app.code_places import asks_for_place, code_places, focus_config
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
-from mctool.core.config import AskConfig
+from mctool.core.config import AskConfig, FocusConfig
 from mctool.core.errors import UsageError
 from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
@@ -65,7 +65,6 @@ class Asking:
         self._tokenizer = reader.text_nets.tokenizer
         self._style = chosen_style(question, config.style)
         self._names = [document.path for document in self._tree.documents]
-        self._focus_config = focus_config(config.focus, question, self._names)
         self._touched: dict[str, list[tuple[int, int]]] = {"expanded": [], "collapsed": [], "cited": []}
 
     def run(self) -> AskReport:
@@ -159,6 +158,12 @@ class Asking:
         """Tokens of the prompt and the question: everything that is read besides the history."""
         return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
 
+    @cached_property
+    def _focus_config(self) -> FocusConfig:
+        searched = self._searched()
+        names = self._names if searched is None else [self._names[place] for place in searched.tolist()]
+        return focus_config(self._config.focus, self._question, names)
+
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
         config = self._focus_config
@@ -208,8 +213,9 @@ class Asking:
         kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
         places = None
-        if kind == "code" and self._style == "short":
-            places = code_places(self._tree, self._focus.context, self._focus.scores, self._names, self._sought)
+        if kind == "code" and self._style == "short" and nets.adapter:
+            is_sought = asks_for_place(self._question)
+            places = code_places(self._tree, self._focus.context, self._focus.scores, self._sought, is_sought=is_sought)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)

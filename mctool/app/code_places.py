@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -24,17 +25,25 @@ LENS_NATS, WORD_NATS = 4.0, 1.0
 Of 405 lookups kept apart, .57 got the right name with these, .53 without words, .38 by likelihood alone."""
 
 PLACE_TOKENS, PLACE_SHARE = 256, 0.3
-"""Of a window narrowed to places to choose from: its raw tokens, and the least utility of a block."""
+"""Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
+choose from mislead the reader less than more text does in other answers."""
 
 _SPACE = re.compile(r"\s+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
+_LITERAL = re.compile(r"-?\d[\w.]*|(?P<quote>[\"']).*(?P=quote)|True|False|None|true|false|null|nil")
 _IS_ASKED = re.compile(
-    r"\s*(?:how|what|who|whose|when|why|is|are|was|were|do|does|did|can|could|will|would|should"
-    r"|name|give|tell|say|list|show|describe|explain)\b",
+    r"\s*(?:how|what|who|whose|when|where|why|which|is|are|was|were|do|does|did|can|could|will|would|should"
+    r"|name|give|tell|say|list|show|describe|explain|summari[sz]e)\b",
     re.I,
 )
+_AUXILIARIES = "is|are|was|were|do|does|did|has|have|had|can|could|will|would|should"
+_KINDS = "(?:function|method|class|macro|routine|procedure)(?:e?s)?"
 _ASKS_FOR_PLACE = re.compile(
-    r"\bwhere\b|\b(?:which|what|find|locate|name|show)\b.{0,40}\b(?:function|method|class|macro|routine)\b", re.I
+    rf"""\s*where\s+(?:{_AUXILIARIES})\b
+    | .*\b(?:which|what)\s+(?:(?!(?:{_AUXILIARIES}|of|the|a|an)\b)\w+\s+){{0,2}}{_KINDS}\b
+    | .*\bwhat\s+(?:is|are)\s+the\s+(?:name\s+of\s+the\s+)?{_KINDS}\s+(?:that|which|for|to|where|called)\b
+    | \s*(?:please\s+)?(?:find|locate|name|show)\s+(?:me\s+)?(?:(?!of\b)\w+\s+){{0,3}}{_KINDS}\b""",
+    re.I | re.X | re.S,
 )
 
 
@@ -56,22 +65,23 @@ class CodePlaces:
     def meant(self, answer: str) -> dict[str, float]:
         """The leanings of those names of which one is to stand in place of an answer; none where it is no name.
 
-        Those that a short form like ``method`` may stand for; all where one is sought, where the answer is a name like
-        ``path:method``, shown or made up, or where nothing is said but that code follows; none for anything else,
-        which may be a value.
+        Those that a short form like ``method`` may stand for; none for a number or another literal that is shown; all
+        where a place is sought, where the answer is a name like ``path:method``, shown or made up, or where nothing is
+        said but that code follows; none for anything else, which may be a value.
         """
         said = _SPACE.sub(" ", answer).strip()
         ends = {name: f".{name.rpartition(':')[2]}" for name in self.leanings}
         if short := {name: self.leanings[name] for name, end in ends.items() if end.endswith(f".{said}")}:
             return short
-        if self.is_sought or said in self.leanings:
-            return dict(self.leanings)
         is_quoted = bool(said) and said in _SPACE.sub(" ", self.text)
-        return dict(self.leanings) if not is_quoted and _MADE_UP.match(said) else {}
+        if is_quoted and _LITERAL.fullmatch(said):
+            return {}
+        is_name = said in self.leanings or (not is_quoted and bool(_MADE_UP.match(said)))
+        return dict(self.leanings) if self.is_sought or is_name else {}
 
 
 def code_places(
-    tree: Tree, context: WorkingContext, scores: FloatArray, paths: Sequence[str], question: str
+    tree: Tree, context: WorkingContext, scores: FloatArray, sought: str, *, is_sought: bool
 ) -> CodePlaces | None:
     """The functions and classes to which the raw text of a working context belongs; None when there are none.
 
@@ -79,47 +89,44 @@ def code_places(
         tree: What the working context is of.
         context: The working context.
         scores: Focus score of each of its entries, shape [n].
-        paths: Paths of the documents of the tree.
-        question: What is asked.
+        sought: The question, with what was said before.
+        is_sought: Whether the question asks for a place.
     """
     score_of = dict(zip(context.index[context.lod == 0].tolist(), scores[context.lod == 0].tolist(), strict=True))
     best: dict[str, float] = {}
-    shown = []
-    for run in raw_runs(context, scores):
-        shown.append(tree.text(run.first_block, run.end_block))
-        if not is_code(paths[run.document]):
+    runs = raw_runs(context, scores)
+    shown = [tree.text(run.first_block, run.end_block) for run in runs]
+    for document, mine in groupby(runs, key=lambda run: run.document):
+        path = tree.documents[document].path
+        if not is_code(path):
             continue
-        document = tree.documents[run.document]
-        blocks = np.arange(run.first_block, run.end_block)
+        blocks = np.concatenate([np.arange(run.first_block, run.end_block) for run in mine])
         starts, ends = tree.char_ranges(blocks, blocks + 1)
-        whole = tree.text(int(tree.timeline.first_block[run.document]), run.end_block)
+        whole = tree.text(int(tree.timeline.first_block[document]), int(blocks[-1]) + 1)
         for line in defined_lines(whole, int(starts[0])):
             touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
-            for name in (f"{document.path}:{name}" for name in line.names):
+            for name in (f"{path}:{name}" for name in line.names if touched):
                 best[name] = max(best.get(name, -math.inf), *(score_of[block] for block in touched))
-    asked = set(question_terms(question))
+    asked = set(question_terms(sought))
     top = max(best.values(), default=0.0)
     leanings = {name: _leaning(name, score - top, asked) for name, score in best.items()}
-    return CodePlaces(leanings, "\n".join(shown), asks_for_place(question)) if leanings else None
+    return CodePlaces(leanings, "\n".join(shown), is_sought) if leanings else None
 
 
 def asks_for_place(question: str) -> bool:
     """Whether a question about code asks where something is: in so many words, or by describing it, asking nothing."""
-    return bool(_ASKS_FOR_PLACE.search(question)) or not (_IS_ASKED.match(question) or "?" in question)
+    return bool(_ASKS_FOR_PLACE.match(question)) or not (_IS_ASKED.match(question) or "?" in question)
 
 
 def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> FocusConfig:
     """The settings with which a question is looked into: where a place in code is sought, more text stays raw.
 
-    There are several functions then to choose from, which mislead the reader less than they would in other answers: of
-    300 lookups kept apart, more are named right for it (see PLACE_TOKENS).
-
     Args:
         config: The settings.
         question: What is asked.
-        paths: Paths of the documents of the tree.
+        paths: Paths of the documents that are searched.
     """
-    if not (asks_for_place(question) and any(is_code(path) for path in paths)):
+    if 2 * sum(map(is_code, paths)) <= len(paths) or not asks_for_place(question):
         return config
     return replace(
         config,

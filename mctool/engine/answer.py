@@ -191,7 +191,8 @@ def replace_by_likeliest(
     started = time.perf_counter()
     end = min(eos_ids)
     choices = [(text, tokenizer.encode(f" {text}")) for text in leanings]
-    likely = [float(read.log_likelihood([*ids, end]).mean()) + leanings[text] for text, ids in choices]
+    nats = read.log_likelihoods([[*ids, end] for _, ids in choices])
+    likely = [float(each.mean()) + leanings[text] for each, (text, _) in zip(nats, choices, strict=True)]
     text, ids = choices[max(range(len(choices)), key=likely.__getitem__)]
     spent = time.perf_counter() - started
     return replace(answer, text=text, ids=ids, decode_seconds=answer.decode_seconds + spent)

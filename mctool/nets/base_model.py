@@ -2,7 +2,7 @@
 
 Shape letters: n slots, m target tokens, V vocabulary, d base width.
 
-Every call passes an attention mask of ones. Without one, transformers takes positions that jump for several sequences
+Every call passes an attention mask. Without one, transformers takes positions that jump for several sequences
 packed into one, and cuts attention at every jump.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,9 @@ from mctool.nets.model_store import ModelFiles
 from mctool.nets.startup import gc_paused
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SIDE_BY_SIDE = 512
+"""Tokens of continuations that are read in one pass, to bound the memory of their logits."""
+
 _SMALLER = "lower --w-max, use a smaller model, or --device cpu"
 
 
@@ -184,14 +187,25 @@ class BaseModel:
         return embeddings.to(self.device, self.dtype)
 
     def _forward(
-        self, embeddings: Tensor, positions: Tensor, keep: int, cache: bool = False, past: Any = None, n_past: int = 0
+        self,
+        embeddings: Tensor,
+        positions: Tensor,
+        keep: int,
+        cache: bool = False,
+        past: Any = None,
+        n_past: int = 0,
+        mask: Tensor | None = None,
     ) -> Any:
-        """One pass over slots [n, d] after ``n_past`` cached ones; logits of the last ``keep`` slots, of all if 0."""
-        mask = torch.ones(1, n_past + len(embeddings), dtype=torch.long, device=self.device)
+        """One pass over slots [n, d] after ``n_past`` cached ones; logits of the last ``keep`` slots, of all if 0.
+
+        ``mask`` tells what each slot may see, shape [1, 1, n, n_past + n]; without one, all before it.
+        """
+        if mask is None:
+            mask = torch.ones(1, n_past + len(embeddings), dtype=torch.long)
         with _out_of_memory():
             return self._model(
                 inputs_embeds=self._ready(embeddings)[None],
-                attention_mask=mask,
+                attention_mask=mask.to(self.device),
                 position_ids=positions[None],
                 past_key_values=past,
                 use_cache=cache,
@@ -250,15 +264,41 @@ class Decoding:
         Returns:
             Nats, each at most 0, float32, shape [m].
         """
-        targets = _targets(target_ids)
-        logits = self.logits[None]
-        if len(targets) > 1:
-            with torch.inference_mode():
-                read = self._base.embed(targets[:-1])
-                place = self._base._positions(read, None, first=self._next_position)
-                output = self._forward(read, place, len(read), _copy_cache(self._cache()))
-                logits = torch.cat([logits, output.logits[0].float()])
-        return _gather_log_likelihood(logits, targets)
+        return self.log_likelihoods([target_ids])[0]
+
+    def log_likelihoods(self, continuations: Sequence[Tensor | npt.ArrayLike]) -> list[Float[Tensor, " m"]]:
+        """As :meth:`log_likelihood`, of several continuations that are read side by side and do not see each other."""
+        targets = [_targets(ids) for ids in continuations]
+        found: list[Tensor] = []
+        # Where attention reaches back so far only, a mask over all that was read fits no layer.
+        most = 1 if getattr(self._base._model.config, "sliding_window", None) else SIDE_BY_SIDE
+        for group in _groups(targets, most):
+            rows = self._read_aside([ids[:-1] for ids in group])
+            for ids, logits in zip(group, rows, strict=True):
+                found.append(_gather_log_likelihood(torch.cat([self.logits[None], logits]), ids))
+        return found
+
+    def _read_aside(self, texts: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Logits after each token of texts that each follow what was read, shape [m, V] each."""
+        lengths = [len(ids) for ids in texts]
+        if not sum(lengths):
+            return [self.logits.new_zeros(0, len(self.logits))] * len(texts)
+        with torch.inference_mode():
+            read = self._base.embed(torch.cat(list(texts)))
+            steps = torch.cat([torch.arange(n) for n in lengths]).to(self._base.device)
+            output = self._base._forward(
+                read, self._next_position + steps, len(read), cache=True, past=_copy_cache(self._cache()),
+                n_past=self._n_slots, mask=self._mask_aside(lengths) if len(lengths) > 1 else None,
+            )  # fmt: skip
+        logits: Tensor = output.logits[0].float()
+        return logits.split(lengths)
+
+    def _mask_aside(self, lengths: Sequence[int]) -> Tensor:
+        """All see what was read, and each text itself, shape [1, 1, n, n_slots + n]."""
+        owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+        aside = torch.tril(owner[:, None] == owner)
+        before = torch.ones(len(owner), self._n_slots, dtype=torch.bool)
+        return torch.cat([before, aside], dim=1)[None, None]
 
     def _fast_step(self, embedding: Tensor, decoder: LlamaDecoder) -> bool:
         """Append one slot, shape [d], without transformers; False when that cannot be done."""
@@ -355,6 +395,18 @@ def _targets(target_ids: Tensor | npt.ArrayLike) -> Tensor:
     if not len(targets):
         raise ValueError("a continuation of no tokens has no likelihood")
     return targets
+
+
+def _groups(targets: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
+    """Texts in groups of at most so many tokens, a longer one by itself."""
+    group: list[Tensor] = []
+    for ids in targets:
+        if group and sum(map(len, group)) + len(ids) > most:
+            yield group
+            group = []
+        group.append(ids)
+    if group:
+        yield group
 
 
 def _gather_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets
 from mctool.app.ask import Reader
+from mctool.app.code_places import CodePlaces
 from mctool.app.evaluate.answer_questions import Asked
 from mctool.app.evaluate.answer_windows import ChunkRankings, RawWindows, oracle_blocks
 from mctool.app.evaluate.measured_nets import Judged, MeasuredNets, Notes
@@ -140,9 +141,11 @@ class WindowSystem:
         started = time.perf_counter()
         tail = _tail(self._nets, asked)
         units = self._pick(asked)
-        ids = self._windows.fit(units, self._budget - len(tail)) + tail
+        ids, shown = self._windows.fit(units, self._budget - len(tail))
         evidence = self._evidence(asked.text, np.concatenate(units)) if self._evidence and len(units) else None
-        return _read(self._nets, self._config, self._windows.kind(asked.text), gold, ids, started, evidence)
+        places = self._windows.places(asked.text, shown) if self._nets.adapter else None
+        window = _Shown(ids + tail, self._windows.kind(asked.text), evidence, places)
+        return _read(self._nets, self._config, window, gold, started)
 
 
 class PrefixSystem:
@@ -152,18 +155,22 @@ class PrefixSystem:
         nets: The model.
         windows: Of the tree.
         ids: Token ids of the prompt up to the question.
+        shown: Ranks of the blocks in it.
         max_new_tokens: Most tokens of an answer.
     """
 
-    def __init__(self, nets: MeasuredNets, windows: RawWindows, ids: list[int], max_new_tokens: int) -> None:
-        self._nets, self._windows, self._ids = nets, windows, ids
+    def __init__(
+        self, nets: MeasuredNets, windows: RawWindows, ids: list[int], shown: IntArray, max_new_tokens: int
+    ) -> None:
+        self._nets, self._windows, self._ids, self._shown = nets, windows, ids, shown
         self._config = AnswerConfig(max_new_tokens)
 
     def answer(self, asked: Asked, gold: list[int]) -> Result:
         """See :class:`System`."""
         started = time.perf_counter()
-        ids = self._ids + _tail(self._nets, asked)
-        return _read(self._nets, self._config, self._windows.kind(asked.text), gold, ids, started)
+        places = self._windows.places(asked.text, self._shown) if self._nets.adapter else None
+        window = _Shown(self._ids + _tail(self._nets, asked), self._windows.kind(asked.text), places=places)
+        return _read(self._nets, self._config, window, gold, started)
 
 
 @dataclass(frozen=True)
@@ -209,9 +216,9 @@ def open_system(name: str, nets: MeasuredNets, site: Site, window_gists: int | N
     if name in ("first 1024", "full text"):
         longest = max(len(_tail(nets, asked)) for asked in site.asked)
         blocks = ([rank] for rank in range(site.tree.timeline.total_blocks))
-        ids = site.windows.fit(map(np.array, blocks), budget - longest)
+        ids, shown = site.windows.fit(map(np.array, blocks), budget - longest)
         with nets.model.shared(ids):
-            yield PrefixSystem(nets, site.windows, ids, site.max_new_tokens)
+            yield PrefixSystem(nets, site.windows, ids, shown, site.max_new_tokens)
         return
     evidence = _evidence(site) if name == "oracle" else None
     yield WindowSystem(nets, site.windows, _pick(name, site), budget, site.max_new_tokens, evidence)
@@ -239,19 +246,21 @@ def _tail(nets: AnswerNets, asked: Asked) -> list[int]:
     return tail_ids(nets.tokenizer, asked.text, style_of(asked.text))
 
 
-def _read(
-    nets: MeasuredNets,
-    config: AnswerConfig,
-    kind: str,
-    gold: list[int],
-    ids: list[int],
-    started: float,
-    evidence: Evidence | None = None,
-) -> Result:
-    """Answer from a window of token ids, without gaps in their positions, as ``ask`` does."""
+@dataclass(frozen=True)
+class _Shown:
+    """A window of token ids, without gaps in their positions, and what is known of it besides."""
+
+    ids: list[int]
+    kind: str
+    evidence: Evidence | None = None
+    places: CodePlaces | None = None
+
+
+def _read(nets: MeasuredNets, config: AnswerConfig, shown: _Shown, gold: list[int], started: float) -> Result:
+    """Answer from a window as ``ask`` does, but for what the lens knows of its functions."""
     notes = nets.model.notes = Notes(gold)
-    window = Window(nets.model.embed(ids), np.arange(len(ids)), len(ids))
-    reading = nets.answer(window, kind, config, evidence)
+    window = Window(nets.model.embed(shown.ids), np.arange(len(shown.ids)), len(shown.ids))
+    reading = nets.answer(window, shown.kind, config, shown.evidence, places=shown.places)
     answer = reading.answer.text if reading.answer else ""
     waited = reading.first_token_at - started + notes.seconds
-    return Result(answer, bool(answer), reading.support, notes.nll, len(ids), waited, judged=notes.judged)
+    return Result(answer, bool(answer), reading.support, notes.nll, len(shown.ids), waited, judged=notes.judged)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mctool.app.answer_nets import reading_kind
+from mctool.app.code_places import CodePlaces, asks_for_place, code_places
 from mctool.app.evaluate.signals import TreeBlocks, fuse
 from mctool.core.errors import BudgetTooSmallError
 from mctool.core.timeline import IntArray
@@ -38,7 +39,7 @@ class RawWindows:
     """Lays out blocks of one tree. Blocks are named by rank (see ``Timeline.rank``)."""
 
     def __init__(self, tree: Tree, tokenizer: TextTokenizer) -> None:
-        self._timeline = tree.timeline
+        self._tree, self._timeline = tree, tree.timeline
         self._tokenizer = tokenizer
         names = [document.path for document in tree.documents]
         self._text = TreeText(tree.timeline, tree.tokens, names=names if len(names) > 1 else None)
@@ -52,17 +53,30 @@ class RawWindows:
         """Token ids of the prompt up to the question, with some blocks as its text, in timeline order."""
         if not len(ranks):
             return prompt_ids(self._tokenizer, "")[0]
-        lod = np.ones(self._timeline.total_blocks, np.int64)
-        lod[ranks] = 0
-        context = WorkingContext(self._timeline, lod, self._timeline.blocks_at(np.arange(len(lod))))
+        context = self._context(ranks)
         window = lay_out(
-            context, np.zeros(len(lod)), self._text, self._tokenizer,
+            context, np.zeros(len(context)), self._text, self._tokenizer,
             spare=_UNLIMITED, tail_slots=0, trained_positions=_UNLIMITED, mode="compact",
         )  # fmt: skip
         return window.ids
 
-    def fit(self, units: Iterable[IntArray], slots: int) -> list[int]:
+    def places(self, question: str, ranks: IntArray) -> CodePlaces | None:
+        """The functions that some blocks show, for a question that may be answered by one's name; none is preferred."""
+        if not len(ranks) or self.kind(question) != "code" or style_of(question) != "short":
+            return None
+        context = self._context(ranks)
+        return code_places(self._tree, context, np.zeros(len(context)), question, is_sought=asks_for_place(question))
+
+    def _context(self, ranks: IntArray) -> WorkingContext:
+        """All blocks, some of them raw."""
+        lod = np.ones(self._timeline.total_blocks, np.int64)
+        lod[ranks] = 0
+        return WorkingContext(self._timeline, lod, self._timeline.blocks_at(np.arange(len(lod))))
+
+    def fit(self, units: Iterable[IntArray], slots: int) -> tuple[list[int], IntArray]:
         """As :meth:`ids`, of the best units whose text, with names, marks and all else, takes at most ``slots``.
+
+        The ranks of the blocks that are shown come with the token ids.
 
         Args:
             units: Ranks of the blocks of each unit, the best unit first; they may overlap.
@@ -81,11 +95,11 @@ class RawWindows:
                 break
             seen[unit] = True
             shown.append(unit)
-        while len(ids := self.ids(_union(shown))) > slots:
+        while len(ids := self.ids(ranks := _union(shown))) > slots:
             if not shown:
                 raise BudgetTooSmallError(f"a prompt of {len(ids)} tokens does not fit into {slots}")
             shown.pop()
-        return ids
+        return ids, ranks
 
 
 class ChunkRankings:

@@ -42,6 +42,13 @@ def test_what_is_meant_where_a_place_is_sought(answer, meant):
     assert tuple(replace(PLACES, is_sought=True).meant(answer)) == meant
 
 
+@pytest.mark.parametrize("literal", ["47", "-0.5", "'a b'", "None", "true"])
+def test_a_literal_that_is_shown_stays(literal):
+    places = CodePlaces({NAMES[0]: 0.0}, f"def sail(self, knots={literal}):", is_sought=True)
+    assert places.meant(literal) == {}
+    assert replace(places, text="").meant(literal) == places.leanings
+
+
 @pytest.mark.parametrize(
     ("question", "is_place"),
     [
@@ -55,6 +62,16 @@ def test_what_is_meant_where_a_place_is_sought(answer, meant):
         ("How many boats does sail() take", False),
         ("the default timeout?", False),
         ("Name the default port.", False),
+        ("What is the default timeout of the connect method?", False),
+        ("What is the default timeout where none is given?", False),
+        ("What does the function parse_reply return?", False),
+        ("What is the function of the pool?", False),
+        ("Which argument of the method sets the timeout?", False),
+        ("Show the default of the method.", False),
+        ("What is the name of the function that closes sockets?", True),
+        ("In this package, which private helper functions open files?", True),
+        ("Show me all the methods that count.", True),
+        ("Summarise this.", False),
     ],
 )
 def test_what_asks_for_a_place(question, is_place):
@@ -62,15 +79,20 @@ def test_what_asks_for_a_place(question, is_place):
 
 
 @pytest.mark.parametrize(
-    ("question", "path", "is_wider"),
-    [("Counts boats.", "a.py", True), ("Counts boats.", "a.md", False), ("How many boats are there?", "a.py", False)],
+    ("question", "paths", "is_wider"),
+    [
+        ("Counts boats.", ["a.py"], True),
+        ("Counts boats.", ["a.py", "a.md"], False),
+        ("Counts boats.", [], False),
+        ("How many boats are there?", ["a.py"], False),
+    ],
 )
-def test_more_is_shown_where_a_place_in_code_is_sought(question, path, is_wider):
-    shown = focus_config(FocusConfig(), question, [path])
+def test_more_is_shown_where_a_place_in_code_is_sought(question, paths, is_wider):
+    shown = focus_config(FocusConfig(), question, paths)
     assert (shown.narrow_tokens > FocusConfig.narrow_tokens) is (shown.narrow_share < FocusConfig.narrow_share)
     assert (shown != FocusConfig()) is is_wider
     roomy = FocusConfig(narrow_tokens=1000, narrow_share=0.1)
-    assert focus_config(roomy, question, [path]) == roomy
+    assert focus_config(roomy, question, paths) == roomy
 
 
 def test_silence_is_made_up():
@@ -106,22 +128,22 @@ def working_context(tree, raw):
 
 
 def test_names_lean_by_the_lens_and_by_the_question(tree):
-    paths = [document.path for document in tree.documents]
     context, scores = working_context(tree, [0, 4])
-    plain = code_places(tree, context, scores, paths, "What is it?").leanings
+    plain = code_places(tree, context, scores, "What is it?", is_sought=False).leanings
     assert {name.partition(":")[0] for name in plain} == {"0/boats.py"}
     assert max(plain.values()) == 0.0
     first = tree.text(int(context.index[0]), int(context.index[0]) + 1)
     assert first.startswith("class Boata")
     assert plain["0/boats.py:Boata"] == pytest.approx(-LENS_NATS * (scores[4] - scores[0]))
-    asked = code_places(tree, context, scores, paths, "Who sails home?").leanings
+    places = code_places(tree, context, scores, "Who sails home?", is_sought=True)
+    assert places.is_sought
+    asked = places.leanings
     sail = "0/boats.py:Boata.sail_home"
     assert asked[sail] - plain[sail] == pytest.approx(WORD_NATS * 2 / 3)  # sail, home, but not sail_home
     assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
 
 
 def test_prose_has_no_places(tree):
-    paths = [document.path for document in tree.documents]
     n_code = int(tree.timeline.first_block[1])
     context, scores = working_context(tree, np.arange(tree.timeline.total_blocks) >= n_code)
-    assert code_places(tree, context, scores, paths, "Who sails home?") is None
+    assert code_places(tree, context, scores, "Who sails home?", is_sought=True) is None

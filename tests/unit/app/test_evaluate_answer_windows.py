@@ -64,8 +64,9 @@ def test_the_layout_is_that_of_ask(tree, files, tokenizer):
 def test_the_best_units_are_shown_as_far_as_the_budget_goes(tree, tokenizer, units, slots):
     windows = RawWindows(tree, tokenizer)
     arrays = [np.array(sorted(unit)) for unit in units]
-    ids = windows.fit(arrays, slots)
+    ids, ranks = windows.fit(arrays, slots)
     assert len(ids) <= slots
+    assert windows.ids(ranks) == ids
     unions = [windows.ids(np.unique(np.concatenate([np.zeros(0, int), *arrays[:n]]))) for n in range(len(arrays) + 1)]
     shown = [n for n, union in enumerate(unions) if union == ids]
     assert shown, "it is the union of the first few units"
