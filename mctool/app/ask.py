@@ -170,5 +170,5 @@ def default_w_max(device: str) -> int:
     from mctool.nets.startup import gc_paused
 
     with gc_paused():
-        from mctool.nets.base_model import choose_device
+        from mctool.nets.device import choose_device
     return W_MAX_CPU if choose_device(device).type == "cpu" else W_MAX_ACCELERATOR

@@ -148,7 +148,7 @@ def _look_at_torch(notes: _Notes, device: str) -> None:
     notes.add("torch", "CUDA", ", ".join(gpus) if torch.cuda.is_available() and gpus else "none")
     notes.add("torch", "MPS", "yes" if torch.backends.mps.is_available() else "none")
     try:
-        from mctool.nets.base_model import choose_device
+        from mctool.nets.device import choose_device
 
         notes.add("torch", "device", f"{choose_device(device)} (--device {device})")
     except ImportError as error:

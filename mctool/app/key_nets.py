@@ -43,7 +43,7 @@ class KeyNets:
         from mctool.nets.startup import gc_paused
 
         with gc_paused():
-            from mctool.nets.base_model import choose_device
+            from mctool.nets.device import choose_device
             from mctool.nets.key_weights import load_key_encoder
         return load_key_encoder(self._folder, choose_device(self._device))
 

@@ -86,8 +86,8 @@ class TextNets:
 
         with gc_paused():
             from mctool.engine.gisting import TorchGistBuilder
-            from mctool.nets.base_model import choose_device
             from mctool.nets.checkpoint import load_embedding_table
+            from mctool.nets.device import choose_device
             from mctool.nets.weights import load_gistnet
 
         device = choose_device(self._device)

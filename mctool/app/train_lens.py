@@ -16,7 +16,7 @@ from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import MismatchError, MissingBackendError
 from mctool.focus.entry_features import NAMES
 from mctool.focus.scored_lens import CANDIDATES
-from mctool.nets.base_model import choose_device
+from mctool.nets.device import choose_device
 from mctool.nets.key_encoder import KeyEncoder
 from mctool.nets.key_folder import FOLDER, find_key_encoder
 from mctool.nets.key_weights import load_key_encoder

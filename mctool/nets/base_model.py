@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +21,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mctool.core.errors import MismatchError, MissingBackendError, ResourceError, UsageError
+from mctool.core.errors import MismatchError, ResourceError
 from mctool.nets.adapter import merge_adapter
 from mctool.nets.checkpoint import read_tensors
+from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.llama_decoder import KeyValues, LlamaDecoder, make_decoder
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.startup import gc_paused
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SIDE_BY_SIDE = 512
 """Tokens of continuations that are read in one pass, to bound the memory of their logits."""
 
@@ -334,52 +333,6 @@ def _copy_cache(cache: Any) -> Any:
     from mctool.nets.hugging_face import copy_cache
 
     return copy_cache(cache)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that ``--device`` means.
-
-    Raises:
-        UsageError: There is no device of that name.
-        MissingBackendError: The device is not on this machine.
-    """
-    here: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "cpu": lambda: True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, is_here in here.items() if is_here()))
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise UsageError(f"--device {name!r} is not one of auto, cpu, cuda, cuda:N and mps")
-    device = torch.device(name)
-    if not here[device.type]():
-        raise MissingBackendError(f"torch finds no {device.type} device on this machine", "use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise MissingBackendError(
-            f"there is no {name}: {torch.cuda.device_count()} CUDA devices here", "use --device cuda"
-        )
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number type that ``--dtype`` means; ``auto`` is the fastest one that costs no measurable likelihood.
-
-    Raises:
-        UsageError: There is none of that name.
-    """
-    if name == "auto":
-        fast_half = device.type == "cuda" or (device.type == "cpu" and _multiplies_bfloat16())
-        return torch.bfloat16 if fast_half else torch.float32
-    if name not in _DTYPES:
-        raise UsageError(f"--dtype {name!r} is not one of auto, {', '.join(_DTYPES)}")
-    return _DTYPES[name]
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16; without them it is slower than float32."""
-    has_them = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # not public, so that it may go
-    return has_them is not None and bool(has_them())
 
 
 def _read_weights(files: ModelFiles, dtype: torch.dtype, adapter: Path | None) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from mctool.nets.base_model import choose_dtype
+from mctool.nets.device import choose_dtype
 from mctool.nets.key_net import KeyNet
 from mctool.nets.key_pieces import WordPieces, batches
 

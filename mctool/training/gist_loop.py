@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MismatchError, UsageError
-from mctool.nets.base_model import choose_device, choose_dtype
 from mctool.nets.degistnet import DeGistNet
+from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.gistnet import GistNet
 from mctool.nets.model_store import ModelFiles
 from mctool.training.gist_loss import Vocabulary, bag_loss, children_loss, norm_loss, order_loss

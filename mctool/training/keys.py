@@ -15,7 +15,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from mctool.core.errors import MismatchError
-from mctool.nets.base_model import choose_device
+from mctool.nets.device import choose_device
 from mctool.nets.key_encoder import KeyEncoder
 from mctool.nets.key_folder import FOLDER
 from mctool.nets.key_net import KeyNet

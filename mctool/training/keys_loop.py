@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mctool.core.errors import UsageError
-from mctool.nets.base_model import choose_dtype
+from mctool.nets.device import choose_dtype
 from mctool.nets.key_encoder import BATCH_PIECES
 from mctool.nets.key_net import KeyNet
 from mctool.nets.key_pieces import WordPieces, batches

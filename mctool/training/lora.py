@@ -24,8 +24,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mctool.core.errors import MismatchError, UsageError
-from mctool.nets.base_model import choose_device, choose_dtype, end_ids
+from mctool.nets.base_model import end_ids
 from mctool.nets.checkpoint import read_tensors
+from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.hugging_face import make_model, read_config
 from mctool.nets.model_store import ModelFiles
 from mctool.training.metrics import MetricsWriter

@@ -20,8 +20,9 @@ from mctool.app.evaluate.speed_rows import (
 )
 from mctool.app.evaluate.texts import copies, first_chars
 from mctool.core.errors import UsageError
-from mctool.nets.base_model import BaseModel, choose_device, choose_dtype
+from mctool.nets.base_model import BaseModel
 from mctool.nets.checkpoint import read_tensors
+from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.hugging_face import generate, make_model, read_config
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer

@@ -18,8 +18,8 @@ from mctool.app.evaluate.speed_rows import Report, SpeedRow, against, seconds_in
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import MissingBackendError
 from mctool.engine.gisting import CPU_BATCH_BLOCKS
-from mctool.nets.base_model import choose_device, choose_dtype
 from mctool.nets.checkpoint import load_embedding_table
+from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.key_folder import find_key_encoder
 from mctool.nets.key_weights import load_key_encoder
 from mctool.nets.minilm import MiniLM, find_minilm

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mctool.core.errors import MismatchError, MissingBackendError, ResourceError, UsageError
-from mctool.nets.base_model import BaseModel, choose_device, choose_dtype
+from mctool.nets.base_model import BaseModel
+from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.model_store import ModelFiles, pull_model
 from mctool.nets.tokenizer import TextTokenizer
 
