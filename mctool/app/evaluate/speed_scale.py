@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -115,7 +116,8 @@ def measure_scale(
         keep: Directory in which the trees stay, with the figures of their ingests; what is there is not made again.
 
     Raises:
-        UsageError: The documents hold nothing that the question asks for, so that there is no answer to time.
+        UsageError: The documents hold nothing that the question asks for, so that there is no answer to time, or a
+            tree that was kept is of other documents or options.
         MctoolError: The program failed.
     """
     shown = {f"{size:,} tokens": size for size in sorted(set(sizes))}
@@ -135,16 +137,27 @@ def measure_scale(
 def _made(
     place: Path, size: int, documents: Sequence[SampleDocument], options: Sequence[str], report: Report
 ) -> ProgramRun:
-    """The run of the ingest that made the tree in ``place``, perhaps an earlier one that ended well."""
+    """The run of the ingest that made the tree in ``place``, perhaps an earlier one of the same that ended well."""
     figures = place / "ingest.json"
+    made_of = {"options": list(options), "texts": _digest(documents)}
     if figures.is_file():
-        return ProgramRun(**json.loads(figures.read_text("utf-8")))
+        kept = json.loads(figures.read_text("utf-8"))
+        if kept.pop("made_of", None) != made_of:
+            raise UsageError(
+                f"{place} holds a tree of other texts or options", f"give another --keep, or remove {place}"
+            )
+        return ProgramRun(**kept)
     shutil.rmtree(place, ignore_errors=True)
     report(f"scale: ingest of about {size:,} tokens")
     write_documents(first_chars(copies(documents), size * CHARS_PER_TOKEN), place / "text")
     run = time_mctool("ingest", f"{place}/text", "--tree", f"{place}/tree", *options)
-    figures.write_text(json.dumps(asdict(run)), "utf-8")
+    figures.write_text(json.dumps({**asdict(run), "made_of": made_of}), "utf-8")
     return run
+
+
+def _digest(documents: Sequence[SampleDocument]) -> str:
+    names_and_texts = [part for document in documents for part in (document.path, document.text)]
+    return hashlib.sha256(json.dumps(names_and_texts).encode()).hexdigest()
 
 
 def _rows(found: dict[str, _Size]) -> Iterator[SpeedRow]:

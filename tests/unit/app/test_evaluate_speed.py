@@ -190,6 +190,28 @@ def test_trees_that_are_kept_are_not_made_again(data, tiny_model_dir, ingested, 
     assert rows["scale, ingest, processor time", "100 tokens"] == 3.0
 
 
+@pytest.mark.parametrize("changes", [{"device": "cpu"}, {"data": "more"}, {"note": None}])
+def test_a_tree_that_is_kept_is_not_taken_for_one_of_other_texts_or_options(
+    data, tiny_model_dir, ingested, tmp_path, changes
+):
+    def measure(device="auto", data=data):
+        config = SpeedConfig(
+            (), (data,), model=str(tiny_model_dir), device=device, scale=(100,), keep=tmp_path / "kept"
+        )
+        evaluate_speed(config)
+
+    measure()
+    figures = tmp_path / "kept" / "100" / "ingest.json"
+    if "note" in changes:  # as an earlier version left it
+        kept = json.loads(figures.read_text())
+        figures.write_text(json.dumps({name: kept[name] for name in ("record", "wall", "cpu")}))
+    elif "data" in changes:
+        data.write_text(data.read_text().replace("x = 1", "x = 3"))
+    with pytest.raises(UsageError, match="other texts or options"):
+        measure(**{name: value for name, value in changes.items() if name == "device"})
+    assert ingested == [100]
+
+
 def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, tiny_weights, monkeypatch):
     def time_mctool(command, *arguments):
         name = Path(arguments[arguments.index("--tree") + 1]).name
