@@ -13,7 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mctool.app.evaluate.speed_rows import ProgramRun, Report, SpeedRow, against, time_mctool, write_documents
+from mctool.app.evaluate.speed_rows import (
+    ModelOptions,
+    ProgramRun,
+    Report,
+    SpeedRow,
+    against,
+    time_mctool,
+    write_documents,
+)
 from mctool.app.evaluate.texts import copies, first_chars
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import UsageError
@@ -98,7 +106,7 @@ def measure_scale(
     sizes: Sequence[int],
     documents: Sequence[SampleDocument],
     question: str,
-    options: Sequence[str],
+    options: ModelOptions,
     report: Report,
     keep: Path | None = None,
 ) -> Iterator[SpeedRow]:
@@ -111,7 +119,7 @@ def measure_scale(
         sizes: About how many tokens the trees hold.
         documents: What they hold.
         question: What they are asked.
-        options: Model and device, as options of the program.
+        options: Model, device and number type.
         report: Told what goes on.
         keep: Directory in which the trees stay, with the figures of their ingests; what is there is not made again.
 
@@ -124,11 +132,13 @@ def measure_scale(
     asks: dict[str, list[ProgramRun]] = {name: [] for name in shown}
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mctool-")))
-        made = {name: _made(folder / str(size), size, documents, options, report) for name, size in shown.items()}
+        made = {
+            name: _made(folder / str(size), size, documents, options.of_ingest, report) for name, size in shown.items()
+        }
         for _ in range(ROUNDS):
             for name, size in shown.items():
                 report(f"scale: ask {made[name].record['tokens']:,} tokens")
-                asks[name].append(time_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options))
+                asks[name].append(time_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options.of_ask))
     if not all(ask.record["seconds"]["first_token"] for runs in asks.values() for ask in runs):
         raise UsageError("the texts hold nothing that the question asks for", "ask another one with --question")
     yield from _rows({name: _Size.of(ingest, asks[name]) for name, ingest in made.items()})
