@@ -47,7 +47,8 @@ _ARROW = re.compile(
 _NO_STATEMENT = (
     r"(?!(?:lock|fixed|using|match|go|defer|super|this)\b"
     r"|[^\n(]*\b(?:def|class|if|elif|elseif|else|for|foreach|\w*for_each\w*|\w*FOR_?EACH\w*|while|until|unless|switch"
-    r"|case|catch|except|try|do|with|return|throw|new|sizeof|typeof|await|yield|synchronized|function|func|fn|lambda)\b)"
+    r"|case|catch|except|try|do|with|return|throw|new|sizeof|typeof|await|yield|synchronized|function|func|fn"
+    r"|lambda)\b)"
 )
 """No line that begins with a word of the first list, or has one of the second before its first parenthesis."""
 
