@@ -1,6 +1,7 @@
 """Writes the tree that ``tests/data`` keeps for each format, as an archive; run with the mctool that is to be kept.
 
-``python tests/write_old_tree.py tests/data/tree-v1.tar.gz``. The names below say what it holds; tests read them.
+``python tests/write_old_tree.py tests/data/tree-v1.tar.gz``; documents named after that are archived, which makes
+format 2: ``... tests/data/tree-v2.tar.gz pier.py``. The names below say what it holds; tests read them.
 """
 
 import hashlib
@@ -77,6 +78,16 @@ def write_tree(place, texts_by_ingest, tokenizer):
         assert tree.record_access(expanded=[(1, 0)], cited=[(0, 3), (0, 3)])
 
 
+def archive_texts(place, paths):
+    """Put the text of documents into the archive of the tree."""
+    from mctool.tree import Tree, archive_documents
+
+    with Tree.open(place) as tree:
+        chosen = [document.id for document in tree.documents if document.path in paths]
+    assert len(chosen) == len(paths)
+    archive_documents(place, Builder(), archive=chosen)
+
+
 def main():
     """Write the archive."""
     from mctool.nets.model_store import ModelFiles
@@ -87,6 +98,8 @@ def main():
         write_model(root / MODEL)
         tokenizer = TextTokenizer.load(ModelFiles(MODEL, root / MODEL))
         write_tree(root / ".mctool", [{**RETIRED, **TEXTS}, {**TEXTS, **COMPASS}], tokenizer)
+        if archived := sys.argv[2:]:
+            archive_texts(root / ".mctool", archived)
         (root / "expected.json").write_text(json.dumps({**TEXTS, **COMPASS}))
         with tarfile.open(sys.argv[1], "w:gz") as archive:
             for path in sorted(root.rglob("*")):

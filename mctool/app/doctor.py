@@ -207,7 +207,8 @@ def _read_card(card: Path) -> object:
 def _look_at_tree(notes: _Notes, tree: Path | None) -> None:
     try:
         from mctool.app.trees import locate_tree
-        from mctool.tree import FORMAT_VERSION, Tree, check_lexical
+        from mctool.tree import Tree, check_lexical
+        from mctool.tree.layout import ARCHIVE_FORMAT
     except ImportError as error:
         notes.broken("tree", "import", MissingBackendError(f"{error}", _REINSTALL))
         return
@@ -216,7 +217,7 @@ def _look_at_tree(notes: _Notes, tree: Path | None) -> None:
         notes.add("tree", "path", place)
         _look_at_space(notes, "tree", place)
         with Tree.open(place) as opened:
-            notes.add("tree", "format", f"{opened.format} (this mctool: up to {FORMAT_VERSION})")
+            notes.add("tree", "format", f"{opened.format} (this mctool: up to {ARCHIVE_FORMAT})")
             notes.add("tree", "made with", f"{opened.fingerprint.model}, {'' if opened.has_gists else 'no '}gists")
             live = opened.timeline
             notes.add("tree", "holds", f"{live.total_tokens:,} tokens in {len(opened.documents):,} documents")

@@ -14,6 +14,7 @@ from mctool.nets.adapter_card import AdapterCard, base_fingerprint, read_adapter
 from mctool.nets.hugging_face import read_config
 from mctool.nets.model_store import ModelFiles, resolve_model
 from mctool.nets.tokenizer import TextTokenizer
+from mctool.nets.wheel import file_sha256
 from mctool.sources.corpus import Sample, in_dev_split, read_sets
 from mctool.training.lora import ADAPTER_FOLDER, LoraTrainer, LoraTraining, Metrics
 from mctool.training.rows import Row, read_rows, text_rows, write_rows
@@ -86,12 +87,12 @@ def train_lora(run: LoraRun, listener: LoraListener | None = None) -> LoraResult
     """Train an adapter.
 
     Rows that are in ``run.out`` already are used again when they were made by the same recipe: they can be made on one
-    machine and trained on another.
+    machine and trained on another, which may lack the data.
 
     Raises:
         SourceError: A data file cannot be read.
         UsageError: There is nothing to train on.
-        MismatchError: ``--resume`` without a checkpoint that fits, or rows of another recipe.
+        MismatchError: ``--resume`` without a checkpoint that fits, or rows of other data or settings.
         MissingBackendError: The model is not here, or a data file needs a package that is not installed.
     """
     listener = listener or LoraListener()
@@ -137,9 +138,11 @@ def _rows(
     recipe = _recipe(run, tokenizer)
     made = run.out / RECIPE_FILE
     if made.is_file():
-        if json.loads(made.read_text(encoding="utf-8")) != recipe:
+        if not _is_same(json.loads(made.read_text(encoding="utf-8")), recipe):
             raise MismatchError(f"{run.out} holds rows of other data or settings", "give another --out")
-        return read_rows(run.out / ROWS_FILE), read_rows(run.out / DEV_ROWS_FILE)
+        rows = read_rows(run.out / ROWS_FILE)
+        report(f"using the {len(rows):,} rows in {run.out}")
+        return rows, read_rows(run.out / DEV_ROWS_FILE)
     if run.resume:
         raise MismatchError(f"{run.out} holds no rows to go on with", "leave --resume out")
     sets = read_sets(run.data)
@@ -158,9 +161,26 @@ def _recipe(run: LoraRun, tokenizer: TextTokenizer) -> dict[str, Any]:
     kept = ("model", "rows_per_set", "dev_rows_per_set", "text_share", "seed")
     return {
         "data": [path.name for path in run.data],
+        "files": [_size_and_sha256(path) for path in run.data],
         "tokenizer": tokenizer.fingerprint,
         **{name: value for name, value in asdict(run).items() if name in kept},
     }
+
+
+def _size_and_sha256(path: Path) -> dict[str, Any] | None:
+    """What tells a data file from others of its name; None where it is not here."""
+    try:
+        return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    except OSError:
+        return None
+
+
+def _is_same(kept: dict[str, Any], recipe: dict[str, Any]) -> bool:
+    """Whether rows were made by a recipe, by all that is known of its files; earlier versions noted names alone."""
+    files = kept.get("files") or [None] * len(recipe["files"])
+    return {**kept, "files": None} == {**recipe, "files": None} and all(
+        before is None or now is None or before == now for before, now in zip(files, recipe["files"], strict=True)
+    )
 
 
 def _make(

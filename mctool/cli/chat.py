@@ -53,7 +53,7 @@ def chat(
         int | None,
         typer.Option("--w-max", metavar="TOKENS", help="Most tokens that the model reads. [default: as of ask]"),
     ] = None,
-    lens: Annotated[str, typer.Option(help="The lens: hybrid or lexical.")] = AskConfig.lens,
+    lens: Annotated[str, typer.Option(help="The lens: hybrid, learned or lexical.")] = AskConfig.lens,
     path: Annotated[str | None, typer.Option(metavar="GLOB", help="Search only documents whose path matches.")] = None,
     style: Annotated[str, typer.Option(help="Length of the answers: short, long or auto.")] = "auto",
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = AskConfig.max_new_tokens,

@@ -43,7 +43,7 @@ def serve(
         int | None,
         typer.Option("--w-max", metavar="TOKENS", help="Most tokens that the model reads. [default: as of ask]"),
     ] = None,
-    lens: Annotated[str, typer.Option(help="The lens: hybrid or lexical.")] = AskConfig.lens,
+    lens: Annotated[str, typer.Option(help="The lens: hybrid, learned or lexical.")] = AskConfig.lens,
     path: Annotated[str | None, typer.Option(metavar="GLOB", help="Search only documents whose path matches.")] = None,
     tree: TreeOption = None,
     model: ModelOption = DEFAULT_MODEL,

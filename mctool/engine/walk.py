@@ -10,7 +10,7 @@ from mctool.core.evidence import TermHits
 from mctool.core.timeline import IntArray, Timeline
 from mctool.focus.walk import plan_walk
 from mctool.tree import TreeKeys
-from mctool.tree.centroids import FloatArray
+from mctool.tree.centroids import NODE_LOD, FloatArray
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def score_by_walk(
         TreeDamagedError: Keys or centroids cannot be read.
     """
     found = keys.node_scores(query)
-    n_all = timeline.n_nodes(2)
+    n_all = timeline.n_nodes(NODE_LOD)
     if not len(found.nodes):
         return score_flat(keys, query)
     opened = plan_walk(timeline, hits, found.nodes, found.best, documents)

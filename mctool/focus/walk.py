@@ -18,8 +18,6 @@ from mctool.focus.lexical_lens import DEFINITION_WEIGHT, SATURATION, rarity
 
 BoolArray = npt.NDArray[np.bool_]
 
-NODE_LOD = 2
-
 READ_SHARE = 0.08
 """Most of the keys that are read for a question, and the centroids, which take the bytes of one key of 32."""
 

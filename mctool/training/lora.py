@@ -29,6 +29,7 @@ from mctool.nets.checkpoint import read_tensors
 from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.hugging_face import make_model, read_config
 from mctool.nets.model_store import ModelFiles
+from mctool.nets.wheel import file_sha256
 from mctool.training.metrics import MetricsWriter
 from mctool.training.rows import Batch, Row, batches, collate
 
@@ -142,6 +143,7 @@ class LoraTrainer:
         lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
         self._model: PeftModel = get_peft_model(base, lora)
         self._begun_with: dict[str, Tensor] = {}
+        self._start_sha256 = ""
         if start is not None:
             self._begin_with(start)
         elif config.start_share:
@@ -158,6 +160,7 @@ class LoraTrainer:
         """Take over the matrices of an adapter of the same rank."""
         path = folder / "adapter_model.safetensors"
         try:
+            self._start_sha256 = file_sha256(path)
             self._begun_with = load_file(path)
             left = set_peft_model_state_dict(self._model, self._begun_with)
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -211,6 +214,8 @@ class LoraTrainer:
                 share = config.cooldown / (1 - config.cooldown)
                 left = config.steps - progress.step if by_steps else math.ceil(progress.step * share)
                 progress.cooldown_steps = max(left, 1)
+        if config.steps and progress.step >= config.steps:
+            return True
         return progress.cooldown_from is not None and progress.step >= progress.cooldown_from + progress.cooldown_steps
 
     def _rate(self) -> float:
@@ -310,7 +315,11 @@ class LoraTrainer:
         for name, weight in self._trained().items():
             for key, value in self._optimizer.state.get(weight, {}).items():
                 tensors[f"{key}.{name}"] = value.detach().cpu().contiguous()
-        note = {"progress": json.dumps(asdict(self._progress)), "config": json.dumps(asdict(self._config))}
+        note = {
+            "progress": json.dumps(asdict(self._progress)),
+            "config": json.dumps(asdict(self._config)),
+            "start": self._start_sha256,
+        }
         _save_whole(self._out / STATE_FILE, tensors, note)
         self._save_adapter()
 
@@ -330,7 +339,7 @@ class LoraTrainer:
         """Go on from the checkpoint in ``out``.
 
         Raises:
-            MismatchError: There is none, it is damaged, or it is of a run with other settings.
+            MismatchError: There is none, it is damaged, or it is of a run with other settings or another start.
         """
         path = self._out / STATE_FILE
         try:
@@ -345,6 +354,8 @@ class LoraTrainer:
         ]
         if changed:
             raise MismatchError(f"{path} was written with another {', '.join(changed)}", "give the same settings")
+        if note.get("start", self._start_sha256) != self._start_sha256:  # earlier versions did not note it
+            raise MismatchError(f"{path} is of a run that began with another --start, or none", "give the same --start")
         self._progress = _Progress(**json.loads(note["progress"]))
         if (before["minutes"], before["steps"]) != (now["minutes"], now["steps"]):
             self._progress.cooldown_from = None

@@ -55,11 +55,13 @@ def test_an_adapter_with_card_comes_out_and_is_used(run_cli, data, project, monk
 
 def test_a_run_goes_on_with_its_rows(run_cli, data, project):
     assert train(run_cli, data, "--steps", 2).code == 0
+    n_rows = len((project / "run" / "rows.jsonl").read_text().splitlines())
     made = (project / "run" / "rows.jsonl").stat().st_mtime_ns
     for path in data:
         path.unlink()
     resumed = train(run_cli, data, "--steps", 4, "--resume", "--json")
     assert resumed.code == 0, resumed.err
+    assert f"using the {n_rows} rows in run" in resumed.err
     assert (project / "run" / "rows.jsonl").stat().st_mtime_ns == made
     steps = [json.loads(line)["step"] for line in (project / "run" / "metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 4
@@ -70,6 +72,18 @@ def test_rows_of_other_settings_are_not_mixed_in(run_cli, data):
     refused = train(run_cli, data, "--steps", 1, "--seed", 3)
     assert refused.code == 5
     assert "--out" in refused.err
+
+
+def test_rows_of_other_data_of_the_same_name_are_not_used(run_cli, data, project):
+    assert train(run_cli, data, "--steps", 1).code == 0
+    data[0].write_text(data[0].read_text().replace("boats", "ships"))
+    refused = train(run_cli, data, "--steps", 1)
+    assert refused.code == 5
+    assert "other data" in refused.err
+    recipe = project / "run" / "rows.json"
+    known = json.loads(recipe.read_text())
+    recipe.write_text(json.dumps({name: value for name, value in known.items() if name != "files"}))
+    assert train(run_cli, data, "--steps", 1).code == 0  # an earlier version noted names alone
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-from mctool.app.evaluate.speed_rows import Report, SpeedEvaluation, SpeedRow, against, run_python, seconds_in_turn
+from mctool.app.evaluate.speed_rows import (
+    ModelOptions,
+    Report,
+    SpeedEvaluation,
+    SpeedRow,
+    against,
+    run_python,
+    seconds_in_turn,
+)
 from mctool.app.evaluate.texts import first_chars, read_texts
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
@@ -36,7 +44,7 @@ class SpeedConfig:
         question: What they are asked.
         model: The base model.
         device: Where it computes.
-        dtype: Number type of its weights.
+        dtype: Number type of its weights where it answers; other than auto, there must be an answer to time.
         reingests: After how many ingests of one edit each a tree is timed beside a new one; 0 for not at all.
         scale: About how many tokens the trees hold whose ingest and answers are timed; none for not at all.
         keep: Where the trees of ``scale`` stay, and are found again; None for nowhere.
@@ -64,6 +72,10 @@ class SpeedConfig:
             raise UsageError("--keep is given without --scale", "add --scale 1e5,1e6")
         if unknown or not (self.parts or self.reingests or self.scale):
             raise UsageError(f"--part {', '.join(unknown) or '(none)'} is not one of {', '.join(PARTS)}")
+        if self.dtype != "auto" and not (self.reingests or self.scale or {"ask", "decode"} & set(self.parts)):
+            raise UsageError(
+                f"--dtype {self.dtype} says nothing of {', '.join(self.parts)}", "add --part ask, or leave it out"
+            )
         if self.ingest_chars < 1:
             raise UsageError(f"--chars {self.ingest_chars} is not positive")
         if not self.tree_sizes or min(self.tree_sizes) < 1:
@@ -100,11 +112,11 @@ def _measure_growth(config: SpeedConfig, sets: dict[str, list[SampleDocument]], 
     from mctool.app.evaluate.speed_reingest import measure_reingest
     from mctool.app.evaluate.speed_scale import measure_scale
 
-    options = ("--model", config.model, "--device", config.device)
+    options = ModelOptions(config.model, config.device, config.dtype)
     documents = [document for documents in sets.values() for document in documents]
     if config.reingests:
         text = first_chars(documents, config.ingest_chars)
-        yield from measure_reingest(config.reingests, text, config.question, config.model, config.device, report)
+        yield from measure_reingest(config.reingests, text, config.question, options, report)
     if config.scale:
         yield from measure_scale(config.scale, documents, config.question, options, report, config.keep)
 
@@ -121,13 +133,15 @@ def _measure(
     from mctool.app.evaluate.speed_ingest import measure_gist_peak, measure_ingest, measure_key_peak
     from mctool.app.evaluate.speed_keys import measure_keys
 
-    options = ("--model", config.model, "--device", config.device)
+    options = ModelOptions(config.model, config.device, config.dtype)
     if part == "keys":
         text = "\n".join(one.text for one in next(iter(sets.values())))
         yield from measure_keys(text, config.question, files, report)
     elif part == "ingest":
         for name, documents in sets.items():
-            yield from measure_ingest(name, first_chars(documents, config.ingest_chars), files, options, report)
+            yield from measure_ingest(
+                name, first_chars(documents, config.ingest_chars), files, options.of_ingest, report
+            )
         yield from measure_gist_peak(files, config.device, report)
         yield from measure_key_peak("\n".join(one.text for one in next(iter(sets.values()))), config.device, report)
     elif part == "ask":

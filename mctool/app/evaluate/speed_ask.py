@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from mctool.app.evaluate.speed_rows import (
+    ModelOptions,
     Report,
     SpeedRow,
     against,
@@ -35,7 +36,7 @@ ROUNDS = 3
 
 
 def measure_ask(
-    sizes: Sequence[int], documents: Sequence[SampleDocument], question: str, options: Sequence[str], report: Report
+    sizes: Sequence[int], documents: Sequence[SampleDocument], question: str, options: ModelOptions, report: Report
 ) -> Iterator[SpeedRow]:
     """Whole processes of ``mctool ask`` on trees of several sizes, in turn; medians.
 
@@ -46,7 +47,7 @@ def measure_ask(
         sizes: About how many tokens the trees hold.
         documents: What they hold.
         question: What they are asked.
-        options: Model and device, as options of the program.
+        options: Model, device and number type.
         report: Told what goes on.
 
     Raises:
@@ -60,11 +61,11 @@ def measure_ask(
             report(f"ask: ingest of about {name}")
             place = Path(folder) / str(size)
             write_documents(first_chars(copies(documents), size * CHARS_PER_TOKEN), place / "text")
-            run_mctool("ingest", f"{place}/text", "--tree", f"{place}/tree", *options)
+            run_mctool("ingest", f"{place}/text", "--tree", f"{place}/tree", *options.of_ingest)
         for _ in range(ROUNDS):
             for name, size in shown.items():
                 report(f"ask: {name}")
-                done = run_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options)
+                done = run_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options.of_ask)
                 runs[name].append(_AskRun.of(*done))
     smallest = next(iter(runs))
     for measure, unit, attribute in _ASK_MEASURES:

@@ -8,7 +8,15 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from mctool.app.evaluate.speed_rows import ProgramRun, Report, SpeedRow, against, time_mctool, write_documents
+from mctool.app.evaluate.speed_rows import (
+    ModelOptions,
+    ProgramRun,
+    Report,
+    SpeedRow,
+    against,
+    time_mctool,
+    write_documents,
+)
 from mctool.app.ingest import IngestConfig
 from mctool.app.ingest import ingest as ingest_here
 from mctool.app.ingest_nets import IngestNets
@@ -21,7 +29,7 @@ FRESH = "new tree"
 
 
 def measure_reingest(
-    n_ingests: int, documents: Sequence[SampleDocument], question: str, model: str, device: str, report: Report
+    n_ingests: int, documents: Sequence[SampleDocument], question: str, options: ModelOptions, report: Report
 ) -> Iterator[SpeedRow]:
     """Ingest a folder again after each of many one-file edits; then time that tree beside a new one of the same text.
 
@@ -32,8 +40,7 @@ def measure_reingest(
         n_ingests: How often a file is edited and the folder ingested again.
         documents: What the folder holds.
         question: What the trees are asked.
-        model: Name of the model.
-        device: Where it computes.
+        options: Model, device and number type.
         report: Told what goes on.
 
     Raises:
@@ -42,13 +49,12 @@ def measure_reingest(
     """
     if not documents:
         raise UsageError("there is no text to ingest", "give a longer text, or a larger --chars")
-    options = ("--model", model, "--device", device)
     with tempfile.TemporaryDirectory(prefix="mctool-") as folder:
         text = Path(folder) / "text"
         write_documents(documents, text)
         files = sorted(path for path in text.rglob("*") if path.is_file())
         numbers = count()
-        tree, most, nets = f"{folder}/kept", 0, IngestNets(model, device)
+        tree, most, nets = f"{folder}/kept", 0, IngestNets(options.model, options.device)
 
         def edit() -> None:
             number = next(numbers)
@@ -56,7 +62,7 @@ def measure_reingest(
                 file.write(f"\n# edit {number}\n")
 
         def ingest(tree: str) -> ProgramRun:
-            return time_mctool("ingest", str(text), "--tree", tree, *options)
+            return time_mctool("ingest", str(text), "--tree", tree, *options.of_ingest)
 
         report("reingest: a new tree")
         ingest(tree)
@@ -64,7 +70,7 @@ def measure_reingest(
             if step % 10 == 0:
                 report(f"reingest: {step} of {n_ingests}")
             edit()
-            ingest_here(IngestConfig((str(text),), Path(tree), model, device), nets=nets)
+            ingest_here(IngestConfig((str(text),), Path(tree), options.model, options.device), nets=nets)
             most = max(most, _n_segments(tree))
         kept = f"after {n_ingests} ingests"
         trees = {kept: tree, FRESH: f"{folder}/fresh"}
@@ -72,7 +78,7 @@ def measure_reingest(
         yield SpeedRow("reingest, most segments", kept, most, "segments")
         yield from _sizes(trees)
         commands: dict[str, Callable[[str], ProgramRun]] = {
-            "ask": lambda place: time_mctool("ask", question, "--tree", place, *options),
+            "ask": lambda place: time_mctool("ask", question, "--tree", place, *options.of_ask),
             "inspect": lambda place: time_mctool("inspect", "--tree", place),
             "ingest of one edit": ingest,
         }

@@ -40,6 +40,25 @@ class SpeedEvaluation(Record):
     rows: list[SpeedRow] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class ModelOptions:
+    """Model, device and number type, as options of the program."""
+
+    model: str
+    device: str = "auto"
+    dtype: str = "auto"
+
+    @property
+    def of_ingest(self) -> tuple[str, ...]:
+        """Those of ``mctool ingest``, which has no number type to choose."""
+        return ("--model", self.model, "--device", self.device)
+
+    @property
+    def of_ask(self) -> tuple[str, ...]:
+        """Those of ``mctool ask``."""
+        return (*self.of_ingest, "--dtype", self.dtype)
+
+
 def against(baseline: str, values: dict[str, float], measure: str, unit: str) -> list[SpeedRow]:
     """Rows of one measure, each value over that of ``baseline``, which is one of the systems or not measured."""
     base = values.get(baseline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -12,7 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mctool.app.evaluate.speed_rows import ProgramRun, Report, SpeedRow, against, time_mctool, write_documents
+from mctool.app.evaluate.speed_rows import (
+    ModelOptions,
+    ProgramRun,
+    Report,
+    SpeedRow,
+    against,
+    time_mctool,
+    write_documents,
+)
 from mctool.app.evaluate.texts import copies, first_chars
 from mctool.core.blocks import BLOCK_TOKENS, SEGMENT_BLOCKS
 from mctool.core.errors import UsageError
@@ -97,7 +106,7 @@ def measure_scale(
     sizes: Sequence[int],
     documents: Sequence[SampleDocument],
     question: str,
-    options: Sequence[str],
+    options: ModelOptions,
     report: Report,
     keep: Path | None = None,
 ) -> Iterator[SpeedRow]:
@@ -110,23 +119,26 @@ def measure_scale(
         sizes: About how many tokens the trees hold.
         documents: What they hold.
         question: What they are asked.
-        options: Model and device, as options of the program.
+        options: Model, device and number type.
         report: Told what goes on.
         keep: Directory in which the trees stay, with the figures of their ingests; what is there is not made again.
 
     Raises:
-        UsageError: The documents hold nothing that the question asks for, so that there is no answer to time.
+        UsageError: The documents hold nothing that the question asks for, so that there is no answer to time, or a
+            tree that was kept is of other documents or options.
         MctoolError: The program failed.
     """
     shown = {f"{size:,} tokens": size for size in sorted(set(sizes))}
     asks: dict[str, list[ProgramRun]] = {name: [] for name in shown}
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mctool-")))
-        made = {name: _made(folder / str(size), size, documents, options, report) for name, size in shown.items()}
+        made = {
+            name: _made(folder / str(size), size, documents, options.of_ingest, report) for name, size in shown.items()
+        }
         for _ in range(ROUNDS):
             for name, size in shown.items():
                 report(f"scale: ask {made[name].record['tokens']:,} tokens")
-                asks[name].append(time_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options))
+                asks[name].append(time_mctool("ask", question, "--tree", f"{folder}/{size}/tree", *options.of_ask))
     if not all(ask.record["seconds"]["first_token"] for runs in asks.values() for ask in runs):
         raise UsageError("the texts hold nothing that the question asks for", "ask another one with --question")
     yield from _rows({name: _Size.of(ingest, asks[name]) for name, ingest in made.items()})
@@ -135,16 +147,27 @@ def measure_scale(
 def _made(
     place: Path, size: int, documents: Sequence[SampleDocument], options: Sequence[str], report: Report
 ) -> ProgramRun:
-    """The run of the ingest that made the tree in ``place``, perhaps an earlier one that ended well."""
+    """The run of the ingest that made the tree in ``place``, perhaps an earlier one of the same that ended well."""
     figures = place / "ingest.json"
+    made_of = {"options": list(options), "texts": _digest(documents)}
     if figures.is_file():
-        return ProgramRun(**json.loads(figures.read_text("utf-8")))
+        kept = json.loads(figures.read_text("utf-8"))
+        if kept.pop("made_of", None) != made_of:
+            raise UsageError(
+                f"{place} holds a tree of other texts or options", f"give another --keep, or remove {place}"
+            )
+        return ProgramRun(**kept)
     shutil.rmtree(place, ignore_errors=True)
     report(f"scale: ingest of about {size:,} tokens")
     write_documents(first_chars(copies(documents), size * CHARS_PER_TOKEN), place / "text")
     run = time_mctool("ingest", f"{place}/text", "--tree", f"{place}/tree", *options)
-    figures.write_text(json.dumps(asdict(run)), "utf-8")
+    figures.write_text(json.dumps({**asdict(run), "made_of": made_of}), "utf-8")
     return run
+
+
+def _digest(documents: Sequence[SampleDocument]) -> str:
+    names_and_texts = [part for document in documents for part in (document.path, document.text)]
+    return hashlib.sha256(json.dumps(names_and_texts).encode()).hexdigest()
 
 
 def _rows(found: dict[str, _Size]) -> Iterator[SpeedRow]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mctool.app.evaluate.focus import BUDGETS
-from mctool.app.evaluate.sets import Listener, Split, require_split
+from mctool.app.evaluate.sets import Listener, Split, chosen_sets, require_split
 from mctool.app.evaluate.signals import LensSignal
-from mctool.app.evaluate.walk_pack import large_pack, read_files
+from mctool.app.evaluate.walk_pack import large_pack
 from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
 from mctool.core.config import DEFAULT_MODEL
@@ -37,7 +37,7 @@ class WalkConfig:
         data: Data files; none for lookups in Python's standard library. Those without questions fill the tree.
         split: Only questions of records on this side are asked.
         tree_tokens: Most tokens of the tree.
-        questions: Most questions to one file.
+        questions: Most questions to one set.
         budgets: Raw tokens that a window may show.
         model: Whose tokens are counted.
         seed: Seed of all draws.
@@ -110,7 +110,7 @@ def evaluate_walk(config: WalkConfig, listener: Listener | None = None) -> WalkE
 
     Raises:
         SourceError: A data file cannot be read.
-        UsageError: There are no questions with a place.
+        UsageError: There are no records, or no questions with a place.
         MissingBackendError: The model, a key encoder, or what a data file needs, is not here.
     """
     listener = listener or Listener()
@@ -119,7 +119,7 @@ def evaluate_walk(config: WalkConfig, listener: Listener | None = None) -> WalkE
     if nets is None:
         raise UsageError("without a key encoder there are no keys to walk by", "`mctool doctor` tells what is missing")
     chosen = large_pack(
-        read_files(config.data), tokenizer.encode_with_offsets, config.tree_tokens, config.questions, config.split,
+        chosen_sets(config.data, ()), tokenizer.encode_with_offsets, config.tree_tokens, config.questions, config.split,
         config.seed,
     )  # fmt: skip
     if not chosen.questions:

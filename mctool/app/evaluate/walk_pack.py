@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from mctool.app.evaluate.sets import Split, asked_in
-from mctool.app.evaluate.standard_library import SET_NAME, lookups
-from mctool.sources.corpus import Encode, Pack, Question, Sample, TokenDocument, read_records, read_sample
+from mctool.sources.corpus import Encode, Pack, Question, Sample, TokenDocument
 
 
 @dataclass
@@ -30,18 +28,6 @@ class LargePack:
     def pack(self) -> Pack:
         """The documents and all questions as a tree takes them."""
         return Pack(self.documents, [question for asked in self.questions.values() for question in asked])
-
-
-def read_files(data: Sequence[Path]) -> dict[str, list[Sample]]:
-    """Records by the name of their file; lookups in Python's standard library without any.
-
-    Raises:
-        SourceError: A file cannot be read.
-        MissingBackendError: What a file needs, or the standard library's source code, is not here.
-    """
-    if not data:
-        return {SET_NAME: lookups()}
-    return {path.name.split(".")[0]: [read_sample(record, path) for record in read_records(path)] for path in data}
 
 
 def large_pack(

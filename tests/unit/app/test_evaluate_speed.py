@@ -94,12 +94,13 @@ def test_ask_is_measured_on_trees_of_growing_size(data, tiny_model_dir, monkeypa
 
     def run_mctool(command, *arguments):
         calls.append(command)
+        assert ("--dtype" in arguments) == (command == "ask")
         tokens = int(arguments[arguments.index("--tree") + 1].split("/")[-2])
         seconds = {"total": 3.0, "first_token": 2.0, "lens": 0.25, "focus": 0.25}
         return {"tree": {"tokens": tokens}, "seconds": seconds, "peak_rss_mb": 100.0}, 3.5
 
     monkeypatch.setattr(speed_ask, "run_mctool", run_mctool)
-    config = SpeedConfig(("ask",), (data,), tree_sizes=(400, 100), model=str(tiny_model_dir))
+    config = SpeedConfig(("ask",), (data,), tree_sizes=(400, 100), model=str(tiny_model_dir), dtype="float16")
     rows = {(row.measure, row.system): row for row in evaluate_speed(config).rows}
     assert calls == ["ingest"] * 2 + ["ask"] * 6
     assert rows["ask, tree", "400 tokens"].ratio == 4
@@ -143,6 +144,7 @@ def ingested(monkeypatch) -> list[int]:
     """Tokens of the trees that a stand-in for the program has made, in their order."""
 
     def time_mctool(command, *arguments):
+        assert ("--dtype" in arguments) == (command == "ask")
         if command == "ingest":
             place, tree = Path(arguments[0]), Path(arguments[2])
             tokens.append(int(sum(len(file.read_text()) for file in place.rglob("*.py")) / 4))
@@ -190,8 +192,31 @@ def test_trees_that_are_kept_are_not_made_again(data, tiny_model_dir, ingested, 
     assert rows["scale, ingest, processor time", "100 tokens"] == 3.0
 
 
+@pytest.mark.parametrize("changes", [{"device": "cpu"}, {"data": "more"}, {"note": None}])
+def test_a_tree_that_is_kept_is_not_taken_for_one_of_other_texts_or_options(
+    data, tiny_model_dir, ingested, tmp_path, changes
+):
+    def measure(device="auto", data=data):
+        config = SpeedConfig(
+            (), (data,), model=str(tiny_model_dir), device=device, scale=(100,), keep=tmp_path / "kept"
+        )
+        evaluate_speed(config)
+
+    measure()
+    figures = tmp_path / "kept" / "100" / "ingest.json"
+    if "note" in changes:  # as an earlier version left it
+        kept = json.loads(figures.read_text())
+        figures.write_text(json.dumps({name: kept[name] for name in ("record", "wall", "cpu")}))
+    elif "data" in changes:
+        data.write_text(data.read_text().replace("x = 1", "x = 3"))
+    with pytest.raises(UsageError, match="other texts or options"):
+        measure(**{name: value for name, value in changes.items() if name == "device"})
+    assert ingested == [100]
+
+
 def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, tiny_weights, monkeypatch):
     def time_mctool(command, *arguments):
+        assert ("--dtype" in arguments) == (command == "ask")
         name = Path(arguments[arguments.index("--tree") + 1]).name
         calls.append((command, name))
         if command == "ingest":
@@ -220,6 +245,7 @@ def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, 
     [
         {"parts": ("cook",)}, {"parts": ()}, {"ingest_chars": 0}, {"tree_sizes": (0,)}, {"question": " "},
         {"reingests": -1}, {"scale": (100, 0)}, {"keep": Path("trees")},
+        {"parts": ("ingest", "help"), "dtype": "float16"},
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(fields):

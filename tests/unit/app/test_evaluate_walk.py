@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from tiny_keys import write_tiny_key_encoder
 
-from mctool.app.evaluate.sets import Listener
+from mctool.app.evaluate.sets import Listener, chosen_sets
 from mctool.app.evaluate.walk import WalkConfig, evaluate_walk
-from mctool.app.evaluate.walk_pack import large_pack, read_files
+from mctool.app.evaluate.walk_pack import large_pack
 from mctool.core.errors import UsageError
 from mctool.render.walk import walk_tables
 
@@ -47,7 +47,7 @@ def encode(text):
 
 
 def test_half_of_the_tree_is_asked_about_and_the_rest_is_other_text(files):
-    sets = read_files(files)
+    sets = chosen_sets(files, ())
     assert list(sets) == ["facts", "plain"]
     size = sum(len(one.documents[0].text) for one in sets["facts"])
     small = large_pack(sets, encode, size, 7, "all", 0)
@@ -65,7 +65,7 @@ def test_half_of_the_tree_is_asked_about_and_the_rest_is_other_text(files):
 
 
 def test_records_that_are_not_asked_about_come_last(files):
-    sets = read_files(files[:1])
+    sets = chosen_sets(files[:1], ())
     asked = large_pack(sets, encode, 10**9, 1000, "train", 0).questions.get("facts", [])
     others = large_pack(sets, encode, 10**9, 1000, "dev", 0)
     assert len(asked) + len(others.questions.get("facts", [])) == 40
@@ -91,6 +91,15 @@ def test_the_walk_is_measured_beside_all_keys(files, nets, tiny_model_dir):
     tables = walk_tables(result.to_json())
     assert [table.row_count for table in tables] == [3, 3]
     assert "the walk reads" in tables[0].title
+
+
+def test_files_of_one_name_are_all_read(files, nets, tiny_model_dir, tmp_path):
+    write_tiny_key_encoder(nets)
+    (tmp_path / "more").mkdir()
+    more = write_records(tmp_path / "more" / "facts.jsonl", 3, 2)
+    config = WalkConfig((files[0], more), questions=1, budgets=(64,), model=str(tiny_model_dir))
+    result = evaluate_walk(config)
+    assert (result.documents, {row.set for row in result.rows}) == (7, {"facts"})
 
 
 def test_without_questions_or_an_encoder_there_is_nothing_to_measure(files, nets, tiny_model_dir):

@@ -124,6 +124,26 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny_files, tmp_path, setting
         trainer(tiny_files, tmp_path, **settings).resume()
 
 
+def test_a_checkpoint_of_another_start_is_refused(tiny_files, tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        trainer(tiny_files, tmp_path / name, steps=1, seed=seed).run()
+    first, second = (tmp_path / name / ADAPTER_FOLDER for name in ("a", "b"))
+    trainer(tiny_files, tmp_path / "run", first, steps=1).run()
+    for start in (second, None):
+        with pytest.raises(MismatchError, match="another --start"):
+            trainer(tiny_files, tmp_path / "run", start).resume()
+    with pytest.raises(MismatchError, match="another --start"):
+        trainer(tiny_files, tmp_path / "a", first).resume()
+    trainer(tiny_files, tmp_path / "run", first).resume()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_run_has_as_many_steps_as_it_is_given(tiny_files, tmp_path, steps):
+    run = trainer(tiny_files, tmp_path, steps=steps)
+    run.run()
+    assert run._progress.step == steps
+
+
 def test_no_checkpoint_no_resume(tiny_files, tmp_path):
     with pytest.raises(MismatchError, match="no checkpoint"):
         trainer(tiny_files, tmp_path).resume()
