@@ -44,7 +44,7 @@ class SpeedConfig:
         question: What they are asked.
         model: The base model.
         device: Where it computes.
-        dtype: Number type of its weights where it answers; other than auto, there must be an answer to time.
+        dtype: Number type of its weights where it answers.
         reingests: After how many ingests of one edit each a tree is timed beside a new one; 0 for not at all.
         scale: About how many tokens the trees hold whose ingest and answers are timed; none for not at all.
         keep: Where the trees of ``scale`` stay, and are found again; None for nowhere.
@@ -72,10 +72,6 @@ class SpeedConfig:
             raise UsageError("--keep is given without --scale", "add --scale 1e5,1e6")
         if unknown or not (self.parts or self.reingests or self.scale):
             raise UsageError(f"--part {', '.join(unknown) or '(none)'} is not one of {', '.join(PARTS)}")
-        if self.dtype != "auto" and not (self.reingests or self.scale or {"ask", "decode"} & set(self.parts)):
-            raise UsageError(
-                f"--dtype {self.dtype} says nothing of {', '.join(self.parts)}", "add --part ask, or leave it out"
-            )
         if self.ingest_chars < 1:
             raise UsageError(f"--chars {self.ingest_chars} is not positive")
         if not self.tree_sizes or min(self.tree_sizes) < 1:

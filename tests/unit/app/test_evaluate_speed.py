@@ -245,7 +245,6 @@ def test_a_tree_of_many_ingests_is_timed_beside_a_new_one(data, tiny_model_dir, 
     [
         {"parts": ("cook",)}, {"parts": ()}, {"ingest_chars": 0}, {"tree_sizes": (0,)}, {"question": " "},
         {"reingests": -1}, {"scale": (100, 0)}, {"keep": Path("trees")},
-        {"parts": ("ingest", "help"), "dtype": "float16"},
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(fields):
