@@ -11,25 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mctool.app.evaluate.sets import asked_in
+from mctool.app.lens_data import LensDataRun, lens_data
 from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import MismatchError, MissingBackendError
 from mctool.focus.entry_features import NAMES
 from mctool.focus.scored_lens import CANDIDATES
 from mctool.nets.base_model import choose_device
-from mctool.nets.key_encoder import KeyEncoder
 from mctool.nets.key_folder import FOLDER, find_key_encoder
 from mctool.nets.key_weights import load_key_encoder
 from mctool.nets.lens_weights import LensNetCard, write_lens_net
 from mctool.nets.minilm import PACKAGE, find_minilm
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources.corpus import read_sets
 from mctool.training.keys import METRICS_FILE, train_keys
 from mctool.training.keys_loop import KeyTraining
 from mctool.training.lens_loop import LensTraining, measure
 from mctool.training.lens_loop import train_lens_net as fit_lens_net
-from mctool.training.lens_rows import LensRow, lens_rows, read_lens_rows, write_lens_rows
 
 
 @dataclass(frozen=True)
@@ -81,12 +78,6 @@ def train_lens(run: LensRun, report: Callable[[dict[str, Any]], None]) -> LensRe
     return LensResult(run.out / FOLDER, card.figures)
 
 
-LENS_ROWS = "lens-rows.npz"
-LENS_DEV_ROWS = "lens-dev-rows.npz"
-CODE_SHARE = 6
-"""Rows of a set of code for each row of another set: there are several sets of prose."""
-
-
 @dataclass(frozen=True)
 class LensNetRun:
     """What LensNet is trained on.
@@ -97,6 +88,7 @@ class LensNetRun:
         training: How.
         rows_per_set: Most questions of a set of prose.
         dev_rows_per_set: Most questions of a set to measure on.
+        labels: About how many entries get labels, see :mod:`mctool.training.lens_labels`; 0 for none.
         model: The base model, by whose tokens blocks are counted.
         device: Where the key encoder computes.
     """
@@ -106,6 +98,7 @@ class LensNetRun:
     training: LensTraining
     rows_per_set: int = 500
     dev_rows_per_set: int = 120
+    labels: int = 0
     model: str = DEFAULT_MODEL
     device: str = "auto"
 
@@ -130,35 +123,22 @@ def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) ->
         raise MismatchError("there is no key encoder to train LensNet for", "train one: `mctool train lens`")
     encoder = load_key_encoder(folder, choose_device(run.device))
     run.out.mkdir(parents=True, exist_ok=True)
-    rows = _lens_rows(run, encoder, dev=False)
-    dev_rows = _lens_rows(run, encoder, dev=True)
+    data = lens_data(
+        LensDataRun(
+            run.data, run.out, run.rows_per_set, run.dev_rows_per_set, run.labels, run.model, run.device,
+            run.training.seed,
+        ),
+        folder, encoder, report,
+    )  # fmt: skip
     with (run.out / METRICS_FILE).open("a", encoding="utf-8") as metrics:
 
         def note(line: dict[str, Any]) -> None:
             metrics.write(json.dumps(line) + "\n")
             report(line)
 
-        net = fit_lens_net(run.training, rows, note)
-        figures = measure(net, dev_rows)
+        net = fit_lens_net(run.training, data.rows, note)
+        figures = measure(net, data.dev_rows)
         note({"dev": figures})
-    card = LensNetCard(net.config, NAMES, encoder.fingerprint, CANDIDATES, len(rows), figures)
+    card = LensNetCard(net.config, NAMES, encoder.fingerprint, CANDIDATES, len(data.rows), figures)
     write_lens_net(run.out / FOLDER, net, card)
     return LensResult(run.out / FOLDER, figures)
-
-
-def _lens_rows(run: LensNetRun, encoder: KeyEncoder, *, dev: bool) -> list[LensRow]:
-    path = run.out / (LENS_DEV_ROWS if dev else LENS_ROWS)
-    if path.is_file():
-        try:
-            return read_lens_rows(path)
-        except (ValueError, OSError, KeyError) as error:
-            raise MismatchError(f"{path} cannot be used: {error}", "remove it, or give another --out") from error
-    tokenizer = TextTokenizer.load(resolve_model(run.model))
-    rows: list[LensRow] = []
-    for name, samples in read_sets(run.data).items():
-        asked = asked_in(samples, "dev" if dev else "train")
-        is_code = any(question.any_block for sample in samples for question in sample.questions)
-        n_rows = run.dev_rows_per_set if dev else run.rows_per_set * (CODE_SHARE if is_code else 1)
-        rows.extend(lens_rows(name, asked, tokenizer, run.model, encoder, n_rows, CANDIDATES, run.training.seed + dev))
-    write_lens_rows(path, rows)
-    return rows

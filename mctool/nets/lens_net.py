@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from mctool.core.errors import UsageError
 
+UNTRAINED_MIX = 8.0
+"""What the first feature, the mix of words and keys, is multiplied by before anything is learnt."""
+
 
 @dataclass(frozen=True)
 class LensNetConfig:
@@ -64,7 +67,7 @@ class LensNet(nn.Module):
         self.leave = nn.Linear(width, 1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
-        self.mix = nn.Parameter(torch.tensor(8.0))
+        self.mix = nn.Parameter(torch.tensor(UNTRAINED_MIX))
 
     def forward(self, features: Float[Tensor, "B N F"], absent: Bool[Tensor, "B N"]) -> Float[Tensor, "B N"]:
         """Log odds, but for a number common to all entries of a question, that an entry is worth its tokens.
