@@ -6,17 +6,20 @@ The key encoder comes first; LensNet learns to weigh its keys against the words.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mctool.app.lens_data import LensDataRun, lens_data
+from mctool.app.lens_ablations import AblationRow, compare, gain_figures
+from mctool.app.lens_data import LensData, LensDataRun, lens_data
 from mctool.core.config import DEFAULT_MODEL
-from mctool.core.errors import MismatchError, MissingBackendError
+from mctool.core.errors import MismatchError, MissingBackendError, UsageError
 from mctool.focus.entry_features import NAMES
 from mctool.focus.scored_lens import CANDIDATES
 from mctool.nets.base_model import choose_device
+from mctool.nets.key_encoder import KeyEncoder
 from mctool.nets.key_folder import FOLDER, find_key_encoder
 from mctool.nets.key_weights import load_key_encoder
 from mctool.nets.lens_weights import LensNetCard, write_lens_net
@@ -88,9 +91,9 @@ class LensNetRun:
         training: How.
         rows_per_set: Most questions of a set of prose.
         dev_rows_per_set: Most questions of a set to measure on.
-        labels: About how many entries get labels, see :mod:`mctool.training.lens_labels`; 0 for none.
         model: The base model, by whose tokens blocks are counted.
         device: Where the key encoder computes.
+        labels: About how many entries get labels, see :mod:`mctool.training.lens_labels`; 0 for none.
     """
 
     data: tuple[Path, ...]
@@ -98,15 +101,15 @@ class LensNetRun:
     training: LensTraining
     rows_per_set: int = 500
     dev_rows_per_set: int = 120
-    labels: int = 0
     model: str = DEFAULT_MODEL
     device: str = "auto"
+    labels: int = 0
 
 
 def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> LensResult:
     """Train a LensNet for the key encoder that is in use.
 
-    Rows that are in ``run.out`` already are used again.
+    Rows and labels that are in ``run.out`` already are used again.
 
     Args:
         run: What is trained, on what.
@@ -118,27 +121,55 @@ def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) ->
         MismatchError: There is no key encoder, or the rows in ``run.out`` were made with other features.
         MissingBackendError: A package or a model is not here.
     """
+    encoder, data = _prepare(run, report)
+    with _metrics(run.out, report) as note:
+        net = fit_lens_net(run.training, data.rows, note, data.labelled)
+        figures = measure(net, data.dev_rows) | gain_figures(net, data.dev_labelled)
+        note({"dev": figures})
+    card = LensNetCard(net.config, NAMES, encoder.fingerprint, CANDIDATES, len(data.rows), figures)
+    write_lens_net(run.out / FOLDER, net, card)
+    return LensResult(run.out / FOLDER, figures)
+
+
+def compare_lens_nets(run: LensNetRun, seeds: int, report: Callable[[dict[str, Any]], None]) -> list[AblationRow]:
+    """Train LensNets that lack one thing each, with the same steps, and measure them beside what needs no training.
+
+    Args:
+        run: As for :func:`train_lens_net`; ``run.labels`` is positive.
+        seeds: How many nets of each kind; figures are their means.
+        report: Takes the metrics of each step.
+
+    Raises:
+        UsageError: There are no labels, or no seed; else as :func:`train_lens_net`.
+    """
+    if not run.labels:
+        raise UsageError("--ablations compares nets with labels to nets without", "give --labels, such as 4000")
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds} is not positive")
+    _, data = _prepare(run, report)
+    with _metrics(run.out, report) as note:
+        return compare(run.training, data, seeds, note)
+
+
+def _prepare(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> tuple[KeyEncoder, LensData]:
     folder = find_key_encoder()
     if folder is None:
         raise MismatchError("there is no key encoder to train LensNet for", "train one: `mctool train lens`")
     encoder = load_key_encoder(folder, choose_device(run.device))
     run.out.mkdir(parents=True, exist_ok=True)
-    data = lens_data(
-        LensDataRun(
-            run.data, run.out, run.rows_per_set, run.dev_rows_per_set, run.labels, run.model, run.device,
-            run.training.seed,
-        ),
-        folder, encoder, report,
-    )  # fmt: skip
-    with (run.out / METRICS_FILE).open("a", encoding="utf-8") as metrics:
+    wanted = LensDataRun(
+        run.data, run.out, run.rows_per_set, run.dev_rows_per_set, run.labels, run.model, run.device, run.training.seed
+    )
+    return encoder, lens_data(wanted, folder, encoder, report)
+
+
+@contextmanager
+def _metrics(out: Path, report: Callable[[dict[str, Any]], None]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Tells of each line, which is written to the metrics, too."""
+    with (out / METRICS_FILE).open("a", encoding="utf-8") as metrics:
 
         def note(line: dict[str, Any]) -> None:
             metrics.write(json.dumps(line) + "\n")
             report(line)
 
-        net = fit_lens_net(run.training, data.rows, note)
-        figures = measure(net, data.dev_rows)
-        note({"dev": figures})
-    card = LensNetCard(net.config, NAMES, encoder.fingerprint, CANDIDATES, len(data.rows), figures)
-    write_lens_net(run.out / FOLDER, net, card)
-    return LensResult(run.out / FOLDER, figures)
+        yield note

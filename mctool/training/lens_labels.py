@@ -211,7 +211,7 @@ class _Windows:
         return measure
 
     def _lay_out(self, ranks: IntArray, tail_slots: int) -> tuple[list[int], IntArray, int]:
-        lod = np.ones(self._timeline.total_blocks, np.int64)
+        lod = np.ones(self._timeline.total_blocks, np.int8)
         lod[ranks] = 0
         context = WorkingContext(self._timeline, lod, self._timeline.blocks_at(np.arange(len(lod))))
         window = lay_out(
