@@ -60,10 +60,6 @@ class LensDataRun:
     device: str
     seed: int
 
-    def __post_init__(self) -> None:
-        if self.labels < 0:
-            raise UsageError(f"--labels {self.labels} is negative")
-
 
 @dataclass(frozen=True)
 class LensData:

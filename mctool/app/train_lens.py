@@ -105,6 +105,10 @@ class LensNetRun:
     device: str = "auto"
     labels: int = 0
 
+    def __post_init__(self) -> None:
+        if self.labels < 0:
+            raise UsageError(f"--labels {self.labels} is negative")
+
 
 def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> LensResult:
     """Train a LensNet for the key encoder that is in use.
