@@ -36,7 +36,6 @@ AROUND = tuple(
 COLUMNS = {"words alone": "words", "keys alone": "keys", "words and keys in a fixed mix": "hybrid"}
 """Lenses that are a feature."""
 
-
 FULL = "LensNet: gold spans and labels"
 
 Judged = list[tuple[FloatArray, FloatArray | None]]
