@@ -75,14 +75,17 @@ def compare(
         "LensNet: gold spans alone": (training.net, replace(data, labelled=[])),
         FULL: (training.net, data),
     }
-    for name, (shape, mine) in kinds.items():
-        found = []
-        for seed in range(training.seed, training.seed + seeds):
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
+    for seed in range(training.seed, training.seed + seeds):
+        for name, (shape, mine) in kinds.items():
             report({"net": name, "seed": seed})
             net = train_lens_net(replace(training, net=shape, seed=seed), mine.rows, report, mine.labelled)
-            found.append(_figures(mine, partial(judged, net)) | _narrowed(mine.dev_rows, judged(net, mine.dev_rows)))
-            report({"net": name, "seed": seed, "dev": found[-1]})
-        means = {figure: float(np.mean([one[figure] for one in found])) for figure in found[0]}
+            found[name].append(
+                _figures(mine, partial(judged, net)) | _narrowed(mine.dev_rows, judged(net, mine.dev_rows))
+            )
+            report({"net": name, "seed": seed, "dev": found[name][-1]})
+    for name, of_seeds in found.items():
+        means = {figure: float(np.mean([figures[figure] for figures in of_seeds])) for figure in of_seeds[0]}
         rows.append(AblationRow(name, seeds, means))
     return rows
 
