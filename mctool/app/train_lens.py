@@ -6,14 +6,16 @@ The key encoder comes first; LensNet learns to weigh its keys against the words.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mctool.app.evaluate.sets import asked_in
+from mctool.app.lens_ablations import AblationRow, compare, gain_figures
+from mctool.app.lens_data import LensData, LensDataRun, lens_data
 from mctool.core.config import DEFAULT_MODEL
-from mctool.core.errors import MismatchError, MissingBackendError
+from mctool.core.errors import MismatchError, MissingBackendError, UsageError
 from mctool.focus.entry_features import NAMES
 from mctool.focus.scored_lens import CANDIDATES
 from mctool.nets.device import choose_device
@@ -24,12 +26,10 @@ from mctool.nets.lens_weights import LensNetCard, write_lens_net
 from mctool.nets.minilm import PACKAGE, find_minilm
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources.corpus import read_sets
 from mctool.training.keys import METRICS_FILE, train_keys
 from mctool.training.keys_loop import KeyTraining
 from mctool.training.lens_loop import LensTraining, measure
 from mctool.training.lens_loop import train_lens_net as fit_lens_net
-from mctool.training.lens_rows import LensRow, lens_rows, read_lens_rows, write_lens_rows
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,6 @@ def train_lens(run: LensRun, report: Callable[[dict[str, Any]], None]) -> LensRe
     return LensResult(run.out / FOLDER, card.figures)
 
 
-LENS_ROWS = "lens-rows.npz"
-LENS_DEV_ROWS = "lens-dev-rows.npz"
-CODE_SHARE = 6
-"""Rows of a set of code for each row of another set: there are several sets of prose."""
-
-
 @dataclass(frozen=True)
 class LensNetRun:
     """What LensNet is trained on.
@@ -99,6 +93,7 @@ class LensNetRun:
         dev_rows_per_set: Most questions of a set to measure on.
         model: The base model, by whose tokens blocks are counted.
         device: Where the key encoder computes.
+        labels: About how many entries get labels, see :mod:`mctool.training.lens_labels`; 0 for none.
     """
 
     data: tuple[Path, ...]
@@ -108,12 +103,17 @@ class LensNetRun:
     dev_rows_per_set: int = 120
     model: str = DEFAULT_MODEL
     device: str = "auto"
+    labels: int = 0
+
+    def __post_init__(self) -> None:
+        if self.labels < 0:
+            raise UsageError(f"--labels {self.labels} is negative")
 
 
 def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> LensResult:
     """Train a LensNet for the key encoder that is in use.
 
-    Rows that are in ``run.out`` already are used again.
+    Rows and labels that are in ``run.out`` already are used again.
 
     Args:
         run: What is trained, on what.
@@ -125,40 +125,55 @@ def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) ->
         MismatchError: There is no key encoder, or the rows in ``run.out`` were made with other features.
         MissingBackendError: A package or a model is not here.
     """
+    encoder, data = _prepare(run, report)
+    with _metrics(run.out, report) as note:
+        net = fit_lens_net(run.training, data.rows, note, data.labelled)
+        figures = measure(net, data.dev_rows) | gain_figures(net, data.dev_labelled)
+        note({"dev": figures})
+    card = LensNetCard(net.config, NAMES, encoder.fingerprint, CANDIDATES, len(data.rows), figures)
+    write_lens_net(run.out / FOLDER, net, card)
+    return LensResult(run.out / FOLDER, figures)
+
+
+def compare_lens_nets(run: LensNetRun, seeds: int, report: Callable[[dict[str, Any]], None]) -> list[AblationRow]:
+    """Train LensNets that lack one thing each, with the same steps, and measure them beside what needs no training.
+
+    Args:
+        run: As for :func:`train_lens_net`; ``run.labels`` is positive.
+        seeds: How many nets of each kind; figures are their means.
+        report: Takes the metrics of each step.
+
+    Raises:
+        UsageError: There are no labels, or no seed; else as :func:`train_lens_net`.
+    """
+    if not run.labels:
+        raise UsageError("--ablations compares nets with labels to nets without", "give --labels, such as 4000")
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds} is not positive")
+    _, data = _prepare(run, report)
+    with _metrics(run.out, report) as note:
+        return compare(run.training, data, seeds, note)
+
+
+def _prepare(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> tuple[KeyEncoder, LensData]:
     folder = find_key_encoder()
     if folder is None:
         raise MismatchError("there is no key encoder to train LensNet for", "train one: `mctool train lens`")
     encoder = load_key_encoder(folder, choose_device(run.device))
     run.out.mkdir(parents=True, exist_ok=True)
-    rows = _lens_rows(run, encoder, dev=False)
-    dev_rows = _lens_rows(run, encoder, dev=True)
-    with (run.out / METRICS_FILE).open("a", encoding="utf-8") as metrics:
+    wanted = LensDataRun(
+        run.data, run.out, run.rows_per_set, run.dev_rows_per_set, run.labels, run.model, run.device, run.training.seed
+    )
+    return encoder, lens_data(wanted, folder, encoder, report)
+
+
+@contextmanager
+def _metrics(out: Path, report: Callable[[dict[str, Any]], None]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Tells of each line, which is written to the metrics, too."""
+    with (out / METRICS_FILE).open("a", encoding="utf-8") as metrics:
 
         def note(line: dict[str, Any]) -> None:
             metrics.write(json.dumps(line) + "\n")
             report(line)
 
-        net = fit_lens_net(run.training, rows, note)
-        figures = measure(net, dev_rows)
-        note({"dev": figures})
-    card = LensNetCard(net.config, NAMES, encoder.fingerprint, CANDIDATES, len(rows), figures)
-    write_lens_net(run.out / FOLDER, net, card)
-    return LensResult(run.out / FOLDER, figures)
-
-
-def _lens_rows(run: LensNetRun, encoder: KeyEncoder, *, dev: bool) -> list[LensRow]:
-    path = run.out / (LENS_DEV_ROWS if dev else LENS_ROWS)
-    if path.is_file():
-        try:
-            return read_lens_rows(path)
-        except (ValueError, OSError, KeyError) as error:
-            raise MismatchError(f"{path} cannot be used: {error}", "remove it, or give another --out") from error
-    tokenizer = TextTokenizer.load(resolve_model(run.model))
-    rows: list[LensRow] = []
-    for name, samples in read_sets(run.data).items():
-        asked = asked_in(samples, "dev" if dev else "train")
-        is_code = any(question.any_block for sample in samples for question in sample.questions)
-        n_rows = run.dev_rows_per_set if dev else run.rows_per_set * (CODE_SHARE if is_code else 1)
-        rows.extend(lens_rows(name, asked, tokenizer, run.model, encoder, n_rows, CANDIDATES, run.training.seed + dev))
-    write_lens_rows(path, rows)
-    return rows
+        yield note

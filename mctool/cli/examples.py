@@ -88,6 +88,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train lens": (
         "mctool train lens records.jsonl --out run --minutes 30",
         "mctool train lens records.jsonl.zst --out run --steps 500 --device cuda",
+        "mctool train lens records.jsonl --out run --part scorer --steps 3000 --labels 4000",
+        "mctool train lens records.jsonl --out run --part scorer --steps 600 --labels 4000 --ablations",
     ),
     "train support": (
         "mctool evaluate answers --data qa.jsonl --split dev --system ask --unanswerable 200 --details answers.jsonl",

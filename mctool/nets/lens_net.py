@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from mctool.core.errors import UsageError
 
+UNTRAINED_MIX = 8.0
+"""What the first feature, the mix of words and keys, is multiplied by before anything is learnt."""
+
 
 @dataclass(frozen=True)
 class LensNetConfig:
@@ -29,6 +32,7 @@ class LensNetConfig:
         layers: Rounds of looking at each other.
         slots: S.
         cross_attention: Without it, each entry is judged by itself, which is for comparison only.
+        tells_gain: Tell beside the score how many nats of the answer an entry is worth to the reader.
     """
 
     n_features: int
@@ -37,6 +41,7 @@ class LensNetConfig:
     layers: int = 2
     slots: int = 4
     cross_attention: bool = True
+    tells_gain: bool = False
 
     def __post_init__(self) -> None:
         if min(self.n_features, self.width, self.heads, self.layers, self.slots) < 1 or self.width % self.heads:
@@ -61,10 +66,10 @@ class LensNet(nn.Module):
         self.enter = nn.Sequential(nn.Linear(config.n_features, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.slots = nn.Parameter(torch.randn(config.slots, width) * 0.02)
         self.rounds = nn.ModuleList(_Round(config) for _ in range(config.layers))
-        self.leave = nn.Linear(width, 1)
+        self.leave = nn.Linear(width, 2 if config.tells_gain else 1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
-        self.mix = nn.Parameter(torch.tensor(8.0))
+        self.mix = nn.Parameter(torch.tensor(UNTRAINED_MIX))
 
     def forward(self, features: Float[Tensor, "B N F"], absent: Bool[Tensor, "B N"]) -> Float[Tensor, "B N"]:
         """Log odds, but for a number common to all entries of a question, that an entry is worth its tokens.
@@ -73,12 +78,18 @@ class LensNet(nn.Module):
             features: Of each entry.
             absent: True for what only fills the batch up.
         """
+        return self.judge(features, absent)[0]
+
+    def judge(
+        self, features: Float[Tensor, "B N F"], absent: Bool[Tensor, "B N"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N"] | None]:
+        """Scores as :meth:`forward` gives them, and gains in nats, negative for what distracts; None if not told."""
         entries = self.enter((features - self.mean) / self.spread)
         slots = self.slots.expand(len(features), -1, -1)
         for one in self.rounds:
             entries, slots = one(entries, slots, absent)
-        score: Tensor = self.mix * features[..., 0] + self.leave(entries).squeeze(-1)
-        return score
+        left = self.leave(entries)
+        return self.mix * features[..., 0] + left[..., 0], left[..., 1] if self.config.tells_gain else None
 
 
 class _Round(nn.Module):

@@ -3,13 +3,16 @@
 The loss is listwise: for each block of an answer that must be shown whole, the negative log-likelihood of its being
 picked before the other blocks; where one block of an answer is enough, that of any of them being picked first.
 Source: Cao et al. 2007, ListNet, top one.
+
+Where there are rows with measured gains, the run has a second stage, in which the net learns from them as well
+(:mod:`mctool.training.lens_gain`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +22,10 @@ from torch import Tensor
 
 from mctool.core.errors import UsageError
 from mctool.focus.entry_features import NAMES
+from mctool.focus.lens import FloatArray
 from mctool.nets.lens_net import LensNet, LensNetConfig
 from mctool.training.keys_loop import rate_share
+from mctool.training.lens_gain import gain_losses
 from mctool.training.lens_rows import LensRow, recall
 
 RECALL_TOKENS = (128, 256, 512, 1024)
@@ -41,7 +46,12 @@ class LensTraining:
         clip: Largest norm of a gradient.
         code_weight: How often a question about code is drawn, where one about prose is drawn once.
         seed: Seed of the first weights and of all draws.
-        net: Shape of the net.
+        net: Shape of the net; with labels, it tells gains, too.
+        labels_from: Part of the run after which labels are learnt from.
+        labelled_batch: Questions with labels of a batch.
+        rank: Weight of the order of measured gains.
+        regress: Weight of the gains that are told.
+        budget: Weight of the number of entries that are told to be worth something.
     """
 
     minutes: float = 0.0
@@ -54,6 +64,11 @@ class LensTraining:
     code_weight: float = 2.0
     seed: int = 0
     net: LensNetConfig = field(default_factory=lambda: LensNetConfig(len(NAMES)))
+    labels_from: float = 0.3
+    labelled_batch: int = 8
+    rank: float = 1.0
+    regress: float = 0.3
+    budget: float = 0.02
 
     def __post_init__(self) -> None:
         if not (self.minutes > 0 or self.steps > 0):
@@ -65,7 +80,10 @@ class LensTraining:
 
 
 def train_lens_net(
-    config: LensTraining, rows: Sequence[LensRow], report: Callable[[dict[str, Any]], None] = lambda _metrics: None
+    config: LensTraining,
+    rows: Sequence[LensRow],
+    report: Callable[[dict[str, Any]], None] = lambda _metrics: None,
+    labelled: Sequence[LensRow] = (),
 ) -> LensNet:
     """Train a net.
 
@@ -73,6 +91,7 @@ def train_lens_net(
         config: How.
         rows: On what; questions of which no candidate holds the answer are left out.
         report: Takes the metrics of each step.
+        labelled: Rows with gains for the second stage; without, the first is all.
 
     Raises:
         UsageError: There is nothing to train on.
@@ -81,8 +100,8 @@ def train_lens_net(
     if not rows:
         raise UsageError("there is nothing to train on", "give data with located questions")
     torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    net = LensNet(config.net)
+    rng, label_rng = np.random.default_rng(config.seed), np.random.default_rng([config.seed, 1])
+    net = LensNet(replace(config.net, tells_gain=bool(labelled)))
     _fit_scale(net, rows)
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -94,12 +113,19 @@ def train_lens_net(
             group["lr"] = config.learning_rate * rate_share(done, config.warmup)
         drawn = [rows[place] for place in rng.choice(len(rows), config.batch, p=share)]
         loss = listwise(drawn, net(*stack(drawn)))
+        losses = {"loss": loss}
+        if labelled and done >= config.labels_from:
+            drawn = [labelled[place] for place in label_rng.choice(len(labelled), config.labelled_batch)]
+            losses |= gain_losses(drawn, *net.judge(*stack(drawn)))
+            loss = loss + config.rank * losses["rank"] + config.regress * losses["regress"]
+            loss = loss + config.budget * losses["budget"]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, config.clip)
         optimizer.step()
         step += 1
-        report({"step": step, "seconds": round(time.monotonic() - started, 1), "loss": float(loss.detach())})
+        told = {name: float(value.detach()) for name, value in losses.items()}
+        report({"step": step, "seconds": round(time.monotonic() - started, 1), **told})
     return net.eval().requires_grad_(False)
 
 
@@ -128,9 +154,18 @@ def listwise(rows: Sequence[LensRow], scores: Float[Tensor, "B N"]) -> Float[Ten
 
 
 @torch.inference_mode()
+def judged(net: LensNet, rows: Sequence[LensRow]) -> list[tuple[FloatArray, FloatArray | None]]:
+    """Scores and, where the net tells them, gains of the candidates of each row, shapes [n]."""
+    results: list[tuple[FloatArray, FloatArray | None]] = []
+    for row in rows:
+        scores, gains = net.judge(*stack([row]))
+        results.append((scores[0].double().numpy(), None if gains is None else gains[0].double().numpy()))
+    return results
+
+
 def measure(net: LensNet, rows: Sequence[LensRow]) -> dict[str, float]:
     """Recall of the net and of the fixed mix of words and keys, by set and raw tokens."""
-    learned = [net(*stack([row]))[0].numpy() for row in rows]
+    learned = [scores for scores, _ in judged(net, rows)]
     mixed = [row.features[:, 0].astype(np.float32) for row in rows]
     return {
         f"recall@{budget} {which} ({name})": value

@@ -18,7 +18,7 @@ from mctool.nets.key_encoder import KeyEncoder
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources.corpus import Pack, Question, Sample, pack
 from mctool.training.packed_tree import answer_blocks, packed_tree
-from mctool.tree import LexicalIndex, Tree, TreeKeys
+from mctool.tree import LexicalIndex, Tree
 
 TREE_TOKENS = 140_000
 PER_TREE = 120
@@ -35,6 +35,8 @@ class LensRow:
         features: Shape [n, F], float16.
         answer: Which candidates hold some of the answer, shape [n].
         tokens: Of each candidate, shape [n].
+        gain: What each candidate is worth to the reader, in nats of the answer, NaN where that was not measured,
+            shape [n]; None where none was.
     """
 
     set: str
@@ -43,6 +45,39 @@ class LensRow:
     features: npt.NDArray[np.float16]
     answer: npt.NDArray[np.bool_]
     tokens: IntArray
+    gain: npt.NDArray[np.float32] | None = None
+
+
+class SeenTree:
+    """A tree with keys, as LensNet sees it.
+
+    Args:
+        tree: The tree.
+        encoder: Made its keys.
+    """
+
+    def __init__(self, tree: Tree, encoder: KeyEncoder) -> None:
+        keys = tree.keys(encoder.fingerprint)
+        if keys is None:
+            raise ValueError("a tree that was just made with keys has none")
+        self._tree, self._encoder, self._keys, self._index = tree, encoder, keys, LexicalIndex.open(tree)
+
+    def row(self, name: str, question: Question, limit: int) -> tuple[LensRow, IntArray]:
+        """The row of one question, and the ranks of its candidates, shape [n].
+
+        Args:
+            name: Of the set.
+            question: About the tree.
+            limit: Most candidates.
+        """
+        timeline = self._tree.timeline
+        similarity = self._keys.scores(self._encoder.query(question.text))
+        found = find_candidates(timeline, self._index.hits(question.text), similarity, limit)
+        answer = answer_blocks(self._tree, question)
+        blocks = timeline.blocks_at(found.ranks)
+        tokens = timeline.token_start(blocks + 1) - timeline.token_start(blocks)
+        features, holds = found.features.astype(np.float16), np.isin(found.ranks, answer)
+        return LensRow(name, question.any_block, len(answer), features, holds, tokens), found.ranks
 
 
 def lens_rows(
@@ -74,32 +109,20 @@ def lens_rows(
             continue
         chosen = rng.choice(len(asked), min(len(asked), PER_TREE, n_rows), replace=False)
         with packed_tree(Pack(one.documents, []), model, tokenizer, encoder) as tree:
-            index, keys = LexicalIndex.open(tree), tree.keys(encoder.fingerprint)
-            if keys is None:
-                raise ValueError("a tree that was just made with keys has none")
+            seen = SeenTree(tree, encoder)
             for place in chosen.tolist():
-                yield _row(name, asked[place], tree, index, keys, encoder, limit)
+                yield seen.row(name, asked[place], limit)[0]
         n_rows -= len(chosen)
         if n_rows <= 0:
             return
 
 
-def _row(
-    name: str, question: Question, tree: Tree, index: LexicalIndex, keys: TreeKeys, encoder: KeyEncoder, limit: int
-) -> LensRow:
-    similarity = keys.scores(encoder.query(question.text))
-    found = find_candidates(tree.timeline, index.hits(question.text), similarity, limit)
-    answer = answer_blocks(tree, question)
-    blocks = tree.timeline.blocks_at(found.ranks)
-    tokens = tree.timeline.token_start(blocks + 1) - tree.timeline.token_start(blocks)
-    return LensRow(
-        name, question.any_block, len(answer), found.features.astype(np.float16), np.isin(found.ranks, answer), tokens
-    )
-
-
 def write_lens_rows(path: Path, rows: Sequence[LensRow]) -> None:
     """Write rows, whole or not at all."""
     part = path.with_name(path.name + ".part")
+    columns = {name: [getattr(row, name) for row in rows] for name in ("features", "answer", "tokens")}
+    if any(row.gain is not None for row in rows):
+        columns["gain"] = [_unknown(row) if row.gain is None else row.gain for row in rows]
     with part.open("wb") as file:
         np.savez_compressed(
             file,
@@ -108,9 +131,7 @@ def write_lens_rows(path: Path, rows: Sequence[LensRow]) -> None:
             any_block=np.array([row.any_block for row in rows]),
             n_answer=np.array([row.n_answer for row in rows]),
             n=np.array([len(row.answer) for row in rows]),
-            features=np.concatenate([row.features for row in rows]),
-            answer=np.concatenate([row.answer for row in rows]),
-            tokens=np.concatenate([row.tokens for row in rows]),
+            **{name: np.concatenate(values) for name, values in columns.items()},
         )
     part.replace(path)
 
@@ -125,9 +146,14 @@ def read_lens_rows(path: Path) -> list[LensRow]:
         if tuple(table["names"].tolist()) != NAMES:
             raise ValueError("its features are not those of this version")
         bounds = np.cumsum(table["n"])[:-1]
-        columns = [np.split(table[name], bounds) for name in ("features", "answer", "tokens")]
+        listed = [name for name in ("features", "answer", "tokens", "gain") if name in table]
+        columns = [np.split(table[name], bounds) for name in listed]
         single = (table[name].tolist() for name in ("set", "any_block", "n_answer"))
         return [LensRow(*row) for row in zip(*single, *columns, strict=True)]
+
+
+def _unknown(row: LensRow) -> npt.NDArray[np.float32]:
+    return np.full(len(row.answer), np.nan, np.float32)
 
 
 def recall(rows: Sequence[LensRow], scores: Sequence[npt.NDArray[np.floating]], budget: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_keys import write_tiny_key_encoder
 
-from mctool.app.train_lens import LensNetRun, train_lens_net
+from mctool.app.train_lens import LensNetRun, compare_lens_nets, train_lens_net
 from mctool.core.errors import MismatchError, UsageError
 from mctool.focus.entry_features import NAMES
 from mctool.nets.key_weights import load_key_encoder
@@ -77,7 +77,9 @@ def test_without_an_end_or_a_question_there_is_no_run():
         fit(LensTraining(steps=1), [])
 
 
-def test_a_run_from_data_to_weights(tmp_path, monkeypatch, tiny_model_dir):
+@pytest.fixture
+def facts(tmp_path):
+    """A data file with 144 located questions of 24 records."""
     words = ["harbour", "storm", "letter", "lighthouse", "dagger", "room", "ship", "skipper"]
     data = tmp_path / "facts.jsonl"
     with data.open("w") as file:
@@ -85,12 +87,17 @@ def test_a_run_from_data_to_weights(tmp_path, monkeypatch, tiny_model_dir):
             text, questions = "", []
             for fact in range(6):
                 text += f"{' '.join(words[(number + fact + k) % 8] for k in range(30))}. The zeta{number}x{fact} is "
-                questions.append({"q": f"What is zeta{number}x{fact}?", "start": len(text), "end": len(text) + 4})
+                place = {"answer": f"blue{fact}", "start": len(text), "end": len(text) + 5}
+                questions.append({"q": f"What is zeta{number}x{fact}?", **place})
                 text += f"blue{fact}. "
             file.write(json.dumps({"id": f"r{number}", "text": text, "questions": questions}) + "\n")
+    return data
+
+
+def test_a_run_from_data_to_weights(tmp_path, monkeypatch, tiny_model_dir, facts):
     monkeypatch.setenv("MCTOOL_WEIGHTS", str(tmp_path / "nets"))
     (tmp_path / "nets").mkdir()
-    run = LensNetRun((data,), tmp_path / "out", LensTraining(steps=4), 20, 5, str(tiny_model_dir), "cpu")
+    run = LensNetRun((facts,), tmp_path / "out", LensTraining(steps=4), 20, 5, str(tiny_model_dir), "cpu")
     with pytest.raises(MismatchError, match="no key encoder"):
         train_lens_net(run, lambda _line: None)
     folder = write_tiny_key_encoder(tmp_path / "nets")
@@ -105,3 +112,30 @@ def test_a_run_from_data_to_weights(tmp_path, monkeypatch, tiny_model_dir):
     (tmp_path / "out" / "lens-rows.npz").write_bytes(b"none")
     with pytest.raises(MismatchError, match="remove it"):
         train_lens_net(run, lambda _line: None)
+
+
+def test_a_run_with_labels_tells_gains_and_nets_that_lack_a_part_are_compared(
+    tmp_path, monkeypatch, tiny_model_dir, facts
+):
+    (tmp_path / "nets").mkdir()
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(tmp_path / "nets"))
+    folder = write_tiny_key_encoder(tmp_path / "nets")
+    out = tmp_path / "out"
+    run = LensNetRun((facts,), out, LensTraining(steps=4), 20, 5, str(tiny_model_dir), "cpu", labels=70)
+    told = []
+    result = train_lens_net(run, told.append)
+    assert told[0]["labels"]["labels"] == 70
+    assert {"loss", "rank", "regress", "budget"} <= set(told[-2])
+    assert {"spearman prose", "negative told"} <= set(result.figures)
+    assert load_lens_net(result.encoder, NAMES, load_key_encoder(folder).fingerprint).card.config.tells_gain
+    assert not list(out.glob("*.parts"))
+    rows = compare_lens_nets(run, 2, told.append)
+    assert [row.seeds for row in rows] == [1, 1, 1, 2, 2, 2, 2]
+    whole, spans = rows[-1].figures, rows[-2].figures
+    assert set(whole) - set(spans) >= {"negative told", "positive told", "shown prose by gain"}
+    assert all(0 <= row.figures["recall@128 prose"] <= 1 for row in rows)
+    (out / "lens-labels.npz").write_bytes(b"none")
+    with pytest.raises(MismatchError, match=r"lens-labels\.npz cannot be used"):
+        train_lens_net(run, told.append)
+    with pytest.raises(UsageError, match="give --labels"):
+        compare_lens_nets(dataclasses.replace(run, labels=0), 1, told.append)
