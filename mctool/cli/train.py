@@ -192,6 +192,7 @@ def gist(
     resume: ResumeOption = False,
     start: Annotated[bool, typer.Option("--start", help="Begin with the net that is in use.")] = False,
     windows: Annotated[int, typer.Option(help="Windows of a step with the base model.")] = 16,
+    horizon: Annotated[int, typer.Option(help="Tokens after the gists that the base model has to tell.")] = 48,
     measure_minutes: Annotated[float, typer.Option(help="Time between measurements.")] = 15.0,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     model: ModelOption = DEFAULT_MODEL,
@@ -211,7 +212,7 @@ def gist(
     from mctool.training.gist_loop import GistTraining
 
     stages = tuple(_stage(text) for text in stage or ("content=20", "reading=70"))
-    training = GistTraining(stages, windows=windows, measure_minutes=measure_minutes, seed=seed)
+    training = GistTraining(stages, windows=windows, horizon=horizon, measure_minutes=measure_minutes, seed=seed)
     tell = reporter(quiet)
     run = GistRun(tuple(data), out, training, model, device, resume, start)
     result = train_gist(run, GistListener(tell, MetricsLog(tell).take))

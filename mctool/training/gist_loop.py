@@ -98,7 +98,7 @@ class GistTraining:
         nodes: Numbers of nodes of windows; each step takes one.
         lod2_share: Part of the steps whose nodes are of level 2.
         lod2_nodes: Numbers of nodes of those.
-        tail: Tokens of the tail that are told.
+        horizon: Tokens of the tail, which are told (glossary, "Horizon").
         order_places: Places of each block that ``order`` asks for in a step.
         content_weight: Weight of the content objective beside that with the base model.
         recall_weight: Weight of tokens that only the replaced text could tell, in ``reading`` and ``repeat``.
@@ -117,7 +117,7 @@ class GistTraining:
     nodes: tuple[int, ...] = (1, 2, 4, 8, 8, 16, 64, 256)
     lod2_share: float = 0.15
     lod2_nodes: tuple[int, ...] = (1, 2, 4, 8)
-    tail: int = 48
+    horizon: int = 48
     order_places: int = 8
     content_weight: float = 0.3
     recall_weight: float = 1.0
@@ -132,7 +132,7 @@ class GistTraining:
     def __post_init__(self) -> None:
         if not self.stages:
             raise UsageError("the run has no stages", "give --stage KIND=MINUTES")
-        for name in ("runs", "windows", "tail", "order_places", "layers"):
+        for name in ("runs", "windows", "horizon", "order_places", "layers"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)} is not positive")
         if self.seed < 0:
@@ -140,13 +140,13 @@ class GistTraining:
 
     def window_tokens(self, n_nodes: int, lod: int) -> int:
         """Tokens of a window: the sink, the text of its nodes, the tail, and the last one to be told."""
-        return 1 + n_nodes * BLOCK_TOKENS**lod + self.tail + 1
+        return 1 + n_nodes * BLOCK_TOKENS**lod + self.horizon + 1
 
     def n_windows(self, n_nodes: int, lod: int) -> int:
         """Windows of a step, by the number of nodes in each and their level."""
 
         def work(n_nodes: int, lod: int) -> int:
-            return n_nodes * (1 + BLOCK_TOKENS**lod // TOKENS_A_SLOT) + self.tail
+            return n_nodes * (1 + BLOCK_TOKENS**lod // TOKENS_A_SLOT) + self.horizon
 
         return max(min(round(self.windows * work(FEW_NODES, 1) / work(n_nodes, lod)), self.windows), 1)
 
@@ -312,7 +312,7 @@ class GistTrainer:
         nodes = gists if lod == 1 else self.net(gists.view(-1, BLOCK_TOKENS, gists.shape[1]), None, 2)
         nodes = nodes.view(n_windows, n_nodes, -1)
         if kind == "repeat":
-            windows = windows.repeating(config.tail)
+            windows = windows.repeating(config.horizon)
         if kind == "states":
             judged = states_loss(self._reader, windows, nodes)
         else:

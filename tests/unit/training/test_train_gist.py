@@ -39,7 +39,7 @@ def trainer(files, out, *stages, **settings):
         "windows": 2,
         "nodes": (2,),
         "lod2_nodes": (1,),
-        "tail": 8,
+        "horizon": 8,
         "layers": 1,
         "measure_minutes": 60.0,
     }
@@ -105,8 +105,8 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(tiny_files, tmp_path, mo
 
 def test_a_run_is_resumed_with_its_settings_only(tiny_files, tmp_path):
     trainer(tiny_files, tmp_path, GistStage("content", steps=1)).run()
-    with pytest.raises(MismatchError, match="another tail"):
-        trainer(tiny_files, tmp_path, GistStage("content", steps=1), tail=9).resume()
+    with pytest.raises(MismatchError, match="another horizon"):
+        trainer(tiny_files, tmp_path, GistStage("content", steps=1), horizon=9).resume()
     with pytest.raises(MismatchError, match="no checkpoint"):
         trainer(tiny_files, tmp_path / "none", GistStage("content", steps=1)).resume()
 
