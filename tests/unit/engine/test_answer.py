@@ -212,7 +212,7 @@ def test_an_answer_that_must_speak_does_not_end_before_its_first_word(tokenizer,
     assert decode_answer(Reluctant(tokenizer, n_pauses), tokenizer, WINDOW, AnswerConfig(9)).ids == []
 
 
-def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenizer):
+def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenizer, monkeypatch):
     ids = tokenizer.encode("the keeper of the light")
     window = Window(base.embed(ids), np.arange(len(ids)), len(ids))
     texts = ["a.py:dock", "a.py:sail", "b.py:Ship.sail"]
@@ -228,7 +228,15 @@ def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenize
     replaced = replace_by_likeliest(free, read.fork(), tokenizer, {END}, even)
     assert replaced.text == likeliest
     ahead = mean[likeliest] - mean[unlikeliest]
+    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 2 * ahead)
     for leaning, text in ((0.9 * ahead, likeliest), (1.1 * ahead, unlikeliest)):
         assert replace_by_likeliest(free, read.fork(), tokenizer, {END}, even | {unlikeliest: leaning}).text == text
+    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 0.5 * ahead)
+    hopeless = even | {unlikeliest: 0.6 * ahead}
+    asked = []
+    fork = read.fork()
+    fork.log_likelihoods = lambda texts: asked.extend(texts) or [torch.zeros(len(ids)) for ids in texts]
+    assert replace_by_likeliest(free, fork, tokenizer, {END}, hopeless).text == unlikeliest
+    assert asked == [[*tokenizer.encode(f" {unlikeliest}"), END]]
     assert replaced.ids == tokenizer.encode(f" {replaced.text}")
     assert replaced.window is window
