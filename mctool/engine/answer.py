@@ -24,8 +24,8 @@ LOOP_TOKENS = 24
 zeros of a million, each a token, are no loop."""
 
 
-HOPELESS_NATS = 1.0
-"""A text whose leaning is so far behind the best is not weighed: of 176 lookups, none took one that was .5 behind."""
+HOPELESS_NATS = 0.5
+"""A text whose leaning is so far behind the best is not weighed: of 176 lookups, none took such a one."""
 
 
 @dataclass(frozen=True)
