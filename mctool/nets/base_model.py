@@ -28,8 +28,9 @@ from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.llama_decoder import KeyValues, LlamaDecoder, make_decoder
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.startup import gc_paused
+from mctool.nets.token_tree import TokenTree
 
-SIDE_BY_SIDE = 512
+TREE_TOKENS = 1024
 """Tokens of continuations that are read in one pass, to bound the memory of their logits."""
 
 _SMALLER = "lower --w-max, use a smaller model, or --device cpu"
@@ -266,38 +267,37 @@ class Decoding:
         return self.log_likelihoods([target_ids])[0]
 
     def log_likelihoods(self, continuations: Sequence[Tensor | npt.ArrayLike]) -> list[Float[Tensor, " m"]]:
-        """As :meth:`log_likelihood`, of several continuations that are read side by side and do not see each other."""
+        """As :meth:`log_likelihood`, of several continuations; what they begin with in common is read once."""
         targets = [_targets(ids) for ids in continuations]
-        found: list[Tensor] = []
         # Where attention reaches back so far only, a mask over all that was read fits no layer.
-        most = 1 if getattr(self._base._model.config, "sliding_window", None) else SIDE_BY_SIDE
+        most = 0 if getattr(self._base._model.config, "sliding_window", None) else TREE_TOKENS
+        found: list[Tensor] = []
         for group in _groups(targets, most):
-            rows = self._read_aside([ids[:-1] for ids in group])
-            for ids, logits in zip(group, rows, strict=True):
-                found.append(_gather_log_likelihood(torch.cat([self.logits[None], logits]), ids))
+            tree = TokenTree()
+            paths = [tree.add(ids[:-1].tolist()) for ids in group]
+            logits = self._read_aside(tree, is_path=len(group) == 1)
+            found += [
+                _gather_log_likelihood(torch.cat([self.logits[None], logits[path]]), ids)
+                for path, ids in zip(paths, group, strict=True)
+            ]
         return found
 
-    def _read_aside(self, texts: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Logits after each token of texts that each follow what was read, shape [m, V] each."""
-        lengths = [len(ids) for ids in texts]
-        if not sum(lengths):
-            return [self.logits.new_zeros(0, len(self.logits))] * len(texts)
+    def _read_aside(self, tree: TokenTree, *, is_path: bool) -> Float[Tensor, "n V"]:
+        """Logits after each token of a tree that follows what was read; nothing is kept of it."""
+        if not len(tree):
+            return self.logits.new_zeros(0, len(self.logits))
+        sees = tree.sees
+        steps = sees.sum(1) - 1
+        mask = None
+        if not is_path:
+            mask = torch.cat([torch.ones(len(tree), self._n_slots, dtype=torch.bool), sees], dim=1)[None, None]
         with torch.inference_mode():
-            read = self._base.embed(torch.cat(list(texts)))
-            steps = torch.cat([torch.arange(n) for n in lengths]).to(self._base.device)
             output = self._base._forward(
-                read, self._next_position + steps, len(read), cache=True, past=_copy_cache(self._cache()),
-                n_past=self._n_slots, mask=self._mask_aside(lengths) if len(lengths) > 1 else None,
+                self._base.embed(tree.ids), self._next_position + steps.to(self._base.device), len(tree), cache=True,
+                past=_copy_cache(self._cache()), n_past=self._n_slots, mask=mask,
             )  # fmt: skip
         logits: Tensor = output.logits[0].float()
-        return logits.split(lengths)
-
-    def _mask_aside(self, lengths: Sequence[int]) -> Tensor:
-        """All see what was read, and each text itself, shape [1, 1, n, n_slots + n]."""
-        owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-        aside = torch.tril(owner[:, None] == owner)
-        before = torch.ones(len(owner), self._n_slots, dtype=torch.bool)
-        return torch.cat([before, aside], dim=1)[None, None]
+        return logits
 
     def _fast_step(self, embedding: Tensor, decoder: LlamaDecoder) -> bool:
         """Append one slot, shape [d], without transformers; False when that cannot be done."""

@@ -88,9 +88,9 @@ def test_log_likelihood_is_that_of_the_whole_and_changes_nothing(base, n_steps, 
 
 @pytest.mark.parametrize("most", [1, 7, 512])
 def test_continuations_side_by_side_do_not_see_each_other(base, monkeypatch, most):
-    monkeypatch.setattr("mctool.nets.base_model.SIDE_BY_SIDE", most)
+    monkeypatch.setattr("mctool.nets.base_model.TREE_TOKENS", most)
     decoding = base.prefill(base.embed(IDS[:30]), GAPS[:30])
-    texts = [[4], [5, 6, 7, 8], [9], [4, 4], IDS[30:].tolist()]
+    texts = [[4], [5, 6, 7, 8], [9], [4, 4], [5, 6, 7], [5, 6, 9, 8, 8], [5, 6, 7, 8], IDS[30:].tolist()]
     found = decoding.log_likelihoods(texts)
     for ids, nats in zip(texts, found, strict=True):
         assert close(nats, base.log_likelihood(base.embed(IDS[:30]), GAPS[:30], ids))
