@@ -13,7 +13,7 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import asks_for_place, code_places, focus_config
+from mctool.app.code_places import code_places, focus_config
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
@@ -214,8 +214,7 @@ class Asking:
         evidence = self._evidence(hits)
         places = None
         if kind == "code" and self._style == "short" and nets.adapter:
-            is_sought = asks_for_place(self._question)
-            places = code_places(self._tree, self._focus.context, self._focus.scores, self._sought, is_sought=is_sought)
+            places = code_places(self._tree, self._focus.context, self._focus.scores, self._question, self._sought)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)

@@ -14,7 +14,7 @@ from mctool.core.config import FocusConfig
 from mctool.engine.runs import raw_runs
 from mctool.focus import WorkingContext
 from mctool.focus.lens import FloatArray
-from mctool.sources.definitions import defined_lines
+from mctool.sources.definitions import Owner, defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
@@ -28,6 +28,9 @@ PLACE_TOKENS, PLACE_SHARE = 256, 0.3
 """Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
 choose from mislead the reader less than more text does in other answers."""
 
+AFTER_BLOCKS = 2
+"""Blocks that are looked at after the last raw one of a document: it may end within the line of a definition."""
+
 _SPACE = re.compile(r"\s+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
 _LITERAL = re.compile(r"-?\d[\w.]*|(?P<quote>[\"']).*(?P=quote)|True|False|None|true|false|null|nil")
@@ -37,7 +40,7 @@ _IS_ASKED = re.compile(
     re.I,
 )
 _AUXILIARIES = "is|are|was|were|do|does|did|has|have|had|can|could|will|would|should"
-_KINDS = "(?:function|method|class|macro|routine|procedure)(?:e?s)?"
+_KINDS = "(?:function|method|macro|routine|procedure|class|struct|interface)(?:e?s)?"
 _ASKS_FOR_PLACE = re.compile(
     rf"""\s*where\s+(?:{_AUXILIARIES})\b
     | .*\b(?:which|what)\s+(?:(?!(?:{_AUXILIARIES}|of|the|a|an)\b)\w+\s+){{0,2}}{_KINDS}\b
@@ -81,41 +84,61 @@ class CodePlaces:
 
 
 def code_places(
-    tree: Tree, context: WorkingContext, scores: FloatArray, sought: str, *, is_sought: bool
+    tree: Tree, context: WorkingContext, scores: FloatArray, question: str, sought: str | None = None
 ) -> CodePlaces | None:
     """The functions and classes to which the raw text of a working context belongs; None when there are none.
+
+    Where a question asks for a function or for a class in so many words, only such are among them, if any.
 
     Args:
         tree: What the working context is of.
         context: The working context.
         scores: Focus score of each of its entries, shape [n].
-        sought: The question, with what was said before.
-        is_sought: Whether the question asks for a place.
+        question: What is asked.
+        sought: The question with what was said before; None for the question alone.
     """
     score_of = dict(zip(context.index[context.lod == 0].tolist(), scores[context.lod == 0].tolist(), strict=True))
-    best: dict[str, float] = {}
+    best: dict[Owner, float] = {}
+    innermost: set[str] = set()
     runs = raw_runs(context, scores)
-    shown = [tree.text(run.first_block, run.end_block) for run in runs]
-    for document, mine in groupby(runs, key=lambda run: run.document):
+    for document, together in groupby(runs, key=lambda run: run.document):
         path = tree.documents[document].path
         if not is_code(path):
             continue
-        blocks = np.concatenate([np.arange(run.first_block, run.end_block) for run in mine])
+        blocks = np.concatenate([np.arange(run.first_block, run.end_block) for run in together])
         starts, ends = tree.char_ranges(blocks, blocks + 1)
-        whole = tree.text(int(tree.timeline.first_block[document]), int(blocks[-1]) + 1)
-        for line in defined_lines(whole, int(starts[0])):
+        first, end = (int(bound[document]) for bound in (tree.timeline.first_block, tree.timeline.end_block))
+        text = tree.text(first, min(int(blocks[-1]) + 1 + AFTER_BLOCKS, end))
+        for line in defined_lines(text, int(starts[0])):
             touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
-            for name in (f"{path}:{name}" for name in line.names if touched):
-                best[name] = max(best.get(name, -math.inf), *(score_of[block] for block in touched))
-    asked = set(question_terms(sought))
-    top = max(best.values(), default=0.0)
-    leanings = {name: _leaning(name, score - top, asked) for name, score in best.items()}
-    return CodePlaces(leanings, "\n".join(shown), is_sought) if leanings else None
+            if not touched:
+                continue
+            innermost.update(f"{path}:{name}" for name in line.names)
+            score = max(score_of[block] for block in touched)
+            for owner in line.owners:
+                place = owner._replace(name=f"{path}:{owner.name}")
+                best[place] = max(best.get(place, -math.inf), score)
+    if not best:
+        return None
+    kind = _asked_kind(question)
+    of_kind = {place.name: score for place, score in best.items() if place.is_function is kind}
+    mine = of_kind or {place.name: score for place, score in best.items() if place.name in innermost}
+    asked, top = set(question_terms(sought or question)), max(mine.values())
+    leanings = {name: _leaning(name, score - top, asked) for name, score in mine.items()}
+    text = "\n".join(tree.text(run.first_block, run.end_block) for run in runs)
+    return CodePlaces(leanings, text, asks_for_place(question))
 
 
 def asks_for_place(question: str) -> bool:
     """Whether a question about code asks where something is: in so many words, or by describing it, asking nothing."""
     return bool(_ASKS_FOR_PLACE.match(question)) or not (_IS_ASKED.match(question) or "?" in question)
+
+
+def _asked_kind(question: str) -> bool | None:
+    """True where a function is asked for in so many words, False where a class is; None where it is not said."""
+    asked = _ASKS_FOR_PLACE.match(question)
+    kinds = re.findall(_KINDS, asked[0], re.I) if asked else []
+    return not kinds[-1].lower().startswith(("class", "struct", "interface")) if kinds else None
 
 
 def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> FocusConfig:

@@ -83,16 +83,28 @@ class _Definition(NamedTuple):
     is_function: bool
 
 
+class Owner(NamedTuple):
+    """A function or a class that a line belongs to, named as in ``Class.method``."""
+
+    name: str
+    is_function: bool
+
+
 class DefinedLine(NamedTuple):
-    """A line, characters [start, end) of a text, and the names of what it belongs to, as in ``Class.method``."""
+    """A line, characters [start, end) of a text, and all that it belongs to, the innermost last."""
 
     start: int
     end: int
-    names: list[str]
+    owners: list[Owner]
+
+    @property
+    def names(self) -> list[str]:
+        """The innermost owner, and the functions around it."""
+        return [owner.name for n, owner in enumerate(self.owners, 1) if owner.is_function or n == len(self.owners)]
 
 
 def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
-    """The lines that end after a character, and what each belongs to: the innermost definition, and functions around.
+    """The lines that end after a character, and what each belongs to.
 
     Args:
         text: Source code, from its first character.
@@ -115,12 +127,11 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
                 open_definitions.append(definition)
         begin, place = place, place + len(line)
         if place > start:
-            names = [
-                ".".join(outer.name for outer in open_definitions[:n])
+            owners = [
+                Owner(".".join(outer.name for outer in open_definitions[:n]), one.is_function)
                 for n, one in enumerate(open_definitions, 1)
-                if one.is_function or n == len(open_definitions)
             ]
-            yield DefinedLine(begin, place, names)
+            yield DefinedLine(begin, place, owners)
 
 
 def _definition_at(text: str, place: int) -> _Definition | None:

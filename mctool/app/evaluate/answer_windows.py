@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mctool.app.answer_nets import reading_kind
-from mctool.app.code_places import CodePlaces, asks_for_place, code_places
+from mctool.app.code_places import CodePlaces, code_places
 from mctool.app.evaluate.signals import TreeBlocks, fuse
 from mctool.core.errors import BudgetTooSmallError
 from mctool.core.timeline import IntArray
@@ -65,7 +65,7 @@ class RawWindows:
         if not len(ranks) or self.kind(question) != "code" or style_of(question) != "short":
             return None
         context = self._context(ranks)
-        return code_places(self._tree, context, np.zeros(len(context)), question, is_sought=asks_for_place(question))
+        return code_places(self._tree, context, np.zeros(len(context)), question)
 
     def _context(self, ranks: IntArray) -> WorkingContext:
         """All blocks, some of them raw."""

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -129,13 +130,13 @@ def working_context(tree, raw):
 
 def test_names_lean_by_the_lens_and_by_the_question(tree):
     context, scores = working_context(tree, [0, 4])
-    plain = code_places(tree, context, scores, "What is it?", is_sought=False).leanings
+    plain = code_places(tree, context, scores, "What is it?").leanings
     assert {name.partition(":")[0] for name in plain} == {"0/boats.py"}
     assert max(plain.values()) == 0.0
     first = tree.text(int(context.index[0]), int(context.index[0]) + 1)
     assert first.startswith("class Boata")
     assert plain["0/boats.py:Boata"] == pytest.approx(-LENS_NATS * (scores[4] - scores[0]))
-    places = code_places(tree, context, scores, "Who sails home?", is_sought=True)
+    places = code_places(tree, context, scores, "Where does who sail home?", "Who sails home?")
     assert places.is_sought
     asked = places.leanings
     sail = "0/boats.py:Boata.sail_home"
@@ -143,7 +144,29 @@ def test_names_lean_by_the_lens_and_by_the_question(tree):
     assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
 
 
+@pytest.mark.parametrize(
+    ("question", "kinds"),
+    [
+        ("Which class sails?", {"Boat"}),
+        ("Find the methods that sail", {"sail_home", "dock_"}),
+        ("Where is it?", {"Boat", "sail_home", "dock_"}),
+    ],
+)
+def test_only_what_is_asked_for_has_a_place(tree, question, kinds):
+    context, scores = working_context(tree, np.arange(2))
+    names = code_places(tree, context, scores, question).leanings
+    assert {re.search(r"(Boat|sail_home|dock_)\w?$", name)[1] for name in names} == kinds
+
+
+def test_a_kind_that_is_not_shown_is_not_insisted_on(tree):
+    n_code = int(tree.timeline.first_block[1])
+    for first in range(n_code):
+        context, scores = working_context(tree, [first])
+        places = code_places(tree, context, scores, "Which class?")
+        assert places is None or places.leanings
+
+
 def test_prose_has_no_places(tree):
     n_code = int(tree.timeline.first_block[1])
     context, scores = working_context(tree, np.arange(tree.timeline.total_blocks) >= n_code)
-    assert code_places(tree, context, scores, "Who sails home?", is_sought=True) is None
+    assert code_places(tree, context, scores, "Where does who sail home?", "Who sails home?") is None
