@@ -138,8 +138,8 @@ class AnswerNets:
             evidence: What the lens found for the question; None where no lens has chosen the text.
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
-            places: The functions and classes that the window shows, where a name may be asked for. An adapter, which
-                learnt to name them, is taken to mean the likeliest one where it makes a name up, or shortens it.
+            places: The functions and classes that the window shows, where a name may be asked for; None without an
+                adapter, which alone has learnt to name them. See :class:`mctool.app.code_places.CodePlaces`.
         """
         from mctool.engine.answer import decode_answer, read_window, replace_by_likeliest, silence
 

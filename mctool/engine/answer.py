@@ -25,7 +25,7 @@ zeros of a million, each a token, are no loop."""
 
 
 HOPELESS_NATS = 0.5
-"""A text whose leaning is so far behind the best is not weighed: of 176 lookups, none took such a one."""
+"""A text whose leaning is so far behind the best is not weighed: likelihood hardly ever makes up for that."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +110,13 @@ class WorkingContext:
         object.__setattr__(self, "lod", _read_only(lod.astype(np.int8)))
         object.__setattr__(self, "index", _read_only(index))
         self._refuse_gap_or_overlap()
+
+    @classmethod
+    def showing(cls, timeline: Timeline, ranks: npt.ArrayLike) -> Self:
+        """All live blocks, those of some ranks raw, the others as gists."""
+        lod = np.ones(timeline.total_blocks, np.int8)
+        lod[np.asarray(ranks, dtype=np.int64)] = 0
+        return cls(timeline, lod, timeline.blocks_at(np.arange(len(lod))))
 
     def _refuse_gap_or_overlap(self) -> None:
         # Nodes are nested or apart, so ranges of live tokens that follow each other also keep the blocks apart.

@@ -211,11 +211,9 @@ class _Windows:
         return measure
 
     def _lay_out(self, ranks: IntArray, tail_slots: int) -> tuple[list[int], IntArray, int]:
-        lod = np.ones(self._timeline.total_blocks, np.int8)
-        lod[ranks] = 0
-        context = WorkingContext(self._timeline, lod, self._timeline.blocks_at(np.arange(len(lod))))
+        context = WorkingContext.showing(self._timeline, ranks)
         window = lay_out(
-            context, np.zeros(len(lod)), self._text, self._tokenizer,
+            context, np.zeros(len(context)), self._text, self._tokenizer,
             spare=self._model.trained_positions // 8, tail_slots=tail_slots,
             trained_positions=self._model.trained_positions, mode="squeeze",
         )  # fmt: skip

@@ -5,8 +5,10 @@ Shape letters: N live blocks, M live LOD2 nodes that have centroids, P parts of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,7 @@ from mctool.tree.layout import Layout
 from mctool.tree.rows import Segment
 
 BoolArray = npt.NDArray[np.bool_]
+Rows = TypeVar("Rows", KeyArray, SignArray)
 
 SCORED_BLOCKS = 4096
 """Keys that are widened to float32 at once: 6 MB of them."""
@@ -173,21 +176,22 @@ class TreeKeys:
 
     def _read(self, segment: Segment) -> tuple[KeyArray, ScaleArray]:
         """All keys of a segment, and their scales."""
-        if segment.name in self._cache:
-            return self._cache[segment.name]
-        read = self._of[segment.name].read()
-        if self._may_keep(read[0].nbytes):
-            self._cache[segment.name] = read
-        return read
+        return self._kept(self._cache, segment, self._of[segment.name].read)
 
     def _centroids(self, segment: Segment) -> tuple[SignArray, ScaleArray]:
         """All centroids of a segment, and their scales."""
-        if segment.name in self._kept_centroids:
-            return self._kept_centroids[segment.name]
-        read = self._of[segment.name].centroids()
-        if self._may_keep(read[0].nbytes):
-            self._kept_centroids[segment.name] = read
-        return read
+        return self._kept(self._kept_centroids, segment, self._of[segment.name].centroids)
+
+    def _kept(
+        self, cache: dict[str, tuple[Rows, ScaleArray]], segment: Segment, read: Callable[[], tuple[Rows, ScaleArray]]
+    ) -> tuple[Rows, ScaleArray]:
+        """What a cache has of a segment, or what is read now, which stays where there is room."""
+        if segment.name in cache:
+            return cache[segment.name]
+        found = read()
+        if self._may_keep(found[0].nbytes):
+            cache[segment.name] = found
+        return found
 
     def _may_keep(self, n_bytes: int) -> bool:
         """Whether there is room; what is kept stays, for to make room would only help who reads less than all."""

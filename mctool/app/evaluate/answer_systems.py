@@ -143,8 +143,7 @@ class WindowSystem:
         units = self._pick(asked)
         ids, shown = self._windows.fit(units, self._budget - len(tail))
         evidence = self._evidence(asked.text, np.concatenate(units)) if self._evidence and len(units) else None
-        places = self._windows.places(asked.text, shown) if self._nets.adapter else None
-        window = _Shown(ids + tail, self._windows.kind(asked.text), evidence, places)
+        window = _shown(self._nets, self._windows, asked, ids + tail, shown, evidence)
         return _read(self._nets, self._config, window, gold, started)
 
 
@@ -168,8 +167,7 @@ class PrefixSystem:
     def answer(self, asked: Asked, gold: list[int]) -> Result:
         """See :class:`System`."""
         started = time.perf_counter()
-        places = self._windows.places(asked.text, self._shown) if self._nets.adapter else None
-        window = _Shown(self._ids + _tail(self._nets, asked), self._windows.kind(asked.text), places=places)
+        window = _shown(self._nets, self._windows, asked, self._ids + _tail(self._nets, asked), self._shown)
         return _read(self._nets, self._config, window, gold, started)
 
 
@@ -252,8 +250,21 @@ class _Shown:
 
     ids: list[int]
     kind: str
-    evidence: Evidence | None = None
-    places: CodePlaces | None = None
+    evidence: Evidence | None
+    places: CodePlaces | None
+
+
+def _shown(
+    nets: AnswerNets,
+    windows: RawWindows,
+    asked: Asked,
+    ids: list[int],
+    ranks: IntArray,
+    evidence: Evidence | None = None,
+) -> _Shown:
+    """A window that shows some blocks."""
+    places = windows.places(asked.text, ranks) if nets.adapter else None
+    return _Shown(ids, windows.kind(asked.text), evidence, places)
 
 
 def _read(nets: MeasuredNets, config: AnswerConfig, shown: _Shown, gold: list[int], started: float) -> Result:

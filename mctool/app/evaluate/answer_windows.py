@@ -53,7 +53,7 @@ class RawWindows:
         """Token ids of the prompt up to the question, with some blocks as its text, in timeline order."""
         if not len(ranks):
             return prompt_ids(self._tokenizer, "")[0]
-        context = self._context(ranks)
+        context = WorkingContext.showing(self._timeline, ranks)
         window = lay_out(
             context, np.zeros(len(context)), self._text, self._tokenizer,
             spare=_UNLIMITED, tail_slots=0, trained_positions=_UNLIMITED, mode="compact",
@@ -64,14 +64,8 @@ class RawWindows:
         """The functions that some blocks show, for a question that may be answered by one's name; none is preferred."""
         if not len(ranks) or self.kind(question) != "code" or style_of(question) != "short":
             return None
-        context = self._context(ranks)
+        context = WorkingContext.showing(self._timeline, ranks)
         return code_places(self._tree, context, np.zeros(len(context)), question)
-
-    def _context(self, ranks: IntArray) -> WorkingContext:
-        """All blocks, some of them raw."""
-        lod = np.ones(self._timeline.total_blocks, np.int64)
-        lod[ranks] = 0
-        return WorkingContext(self._timeline, lod, self._timeline.blocks_at(np.arange(len(lod))))
 
     def fit(self, units: Iterable[IntArray], slots: int) -> tuple[list[int], IntArray]:
         """As :meth:`ids`, of the best units whose text, with names, marks and all else, takes at most ``slots``.

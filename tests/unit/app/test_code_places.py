@@ -122,10 +122,8 @@ def tree(tiny_model_dir):
 
 def working_context(tree, raw):
     """All blocks, those of the given ranks raw, with a score of a tenth of the rank each."""
-    lod = np.ones(tree.timeline.total_blocks, np.int64)
-    lod[raw] = 0
-    context = WorkingContext(tree.timeline, lod, tree.timeline.blocks_at(np.arange(len(lod))))
-    return context, np.arange(len(lod)) / 10
+    context = WorkingContext.showing(tree.timeline, raw)
+    return context, np.arange(len(context)) / 10
 
 
 def test_names_lean_by_the_lens_and_by_the_question(tree):
@@ -168,5 +166,5 @@ def test_a_kind_that_is_not_shown_is_not_insisted_on(tree):
 
 def test_prose_has_no_places(tree):
     n_code = int(tree.timeline.first_block[1])
-    context, scores = working_context(tree, np.arange(tree.timeline.total_blocks) >= n_code)
+    context, scores = working_context(tree, np.arange(n_code, tree.timeline.total_blocks))
     assert code_places(tree, context, scores, "Where does who sail home?", "Who sails home?") is None
