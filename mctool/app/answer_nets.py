@@ -141,28 +141,34 @@ class AnswerNets:
             places: The functions and classes that the window shows, where a name may be asked for; None without an
                 adapter, which alone has learnt to name them. See :class:`mctool.app.code_places.CodePlaces`.
         """
-        from mctool.engine.answer import decode_answer, read_window, replace_by_likeliest, silence
+        from mctool.engine.answer import decode_answer, likeliest_answer, read_window, replace_by_likeliest, silence
 
         started = time.perf_counter()
         decoding = read_window(self.model, window)
         prefill_seconds = time.perf_counter() - started
-        support = odds = None
+        support = odds = answer = None
         if self.adapter is not None:
             odds = silence(decoding, self.model.eos_ids)
             support = self.adapter.card.support_odds(odds, kind, evidence)
             if support < 0:
                 return Reading(window, None, support, odds, prefill_seconds, time.perf_counter())
             config = replace(config, must_speak=True)
-        before = decoding.fork() if places else None
-        answer = decode_answer(
-            self.model, self.tokenizer, window, config,
-            on_text=None if before else on_text, refocus=refocus, read=decoding,
-        )  # fmt: skip
-        if before is not None and places is not None:
-            if meant := places.meant(answer.text):
-                answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, meant)
-            answer = replace(answer, first_token_at=time.perf_counter())  # nothing of it was told before
+            if kind == "short" and not config.temperature:
+                answer = likeliest_answer(self.model, self.tokenizer, window, decoding, config.max_new_tokens)
+        if answer is not None:
             if on_text is not None:
                 on_text(answer.text)
+        else:
+            before = decoding.fork() if places else None
+            answer = decode_answer(
+                self.model, self.tokenizer, window, config,
+                on_text=None if before else on_text, refocus=refocus, read=decoding,
+            )  # fmt: skip
+            if before is not None and places is not None:
+                if meant := places.meant(answer.text):
+                    answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, meant)
+                answer = replace(answer, first_token_at=time.perf_counter())  # nothing of it was told before
+                if on_text is not None:
+                    on_text(answer.text)
         first_token_at = answer.first_token_at or time.perf_counter()
         return Reading(window, answer, support, odds, prefill_seconds + answer.prefill_seconds, first_token_at)

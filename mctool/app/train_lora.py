@@ -192,8 +192,17 @@ def _make(
     *,
     dev: bool,
 ) -> list[Row]:
-    from mctool.training.reading_rows import reading_rows  # needs a tree, which machines that only train may lack
+    # These need trees, which machines that only train may lack.
+    from mctool.app.key_nets import KeyNets
+    from mctool.app.lenses import Lenses
+    from mctool.training.reading_rows import Look, RowLens, reading_rows
+    from mctool.tree import Tree
 
+    def look(tree: Tree) -> Look:
+        lenses = Lenses(tree, keys, report)
+        return lambda question, hits: lenses.choose("hybrid", question, hits)
+
+    keys = KeyNets.find(run.device)
     positions = read_config(files.directory).get_text_config().max_position_embeddings
 
     rows: list[Row] = []
@@ -206,7 +215,7 @@ def _make(
             continue
         n_rows = run.dev_rows_per_set if dev else run.rows_per_set * (CODE_SHARE if _is_code(asked) else 1)
         report(f"{name}: windows for {'measuring' if dev else 'training'}")
-        rows.extend(reading_rows(asked, tokenizer, files.name, positions, n_rows, run.seed + dev))
+        rows.extend(reading_rows(asked, tokenizer, files.name, positions, n_rows, run.seed + dev, RowLens(look, keys)))
     n_text = DEV_TEXT_ROWS if dev else round(len(rows) * run.text_share / (1 - run.text_share))
     return rows + text_rows(texts, tokenizer, n_text, run.seed + 2 + dev)
 

@@ -5,6 +5,7 @@ Shape letters: n slots of the window, m tokens of the answer, V vocabulary.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ LOOP_TOKENS = 24
 """An answer ends when its last 1 to 16 tokens have come three times in a row, and as often as makes 24 tokens: the
 zeros of a million, each a token, are no loop."""
 
+
+SEARCH_STEPS = 24
+SEARCH_WIDTH = 8
+"""Tokens that are weighed for the likeliest answer at most, and how many may follow each."""
 
 HOPELESS_NATS = 0.5
 """A text whose leaning is so far behind the best is not weighed: likelihood hardly ever makes up for that."""
@@ -143,6 +148,48 @@ def decode_answer(
         decode_seconds=total - prefill_seconds,
         first_token_at=first_token_at,
     )
+
+
+def likeliest_answer(
+    model: BaseModel, tokenizer: TextTokenizer, window: Window, read: Decoding, max_new_tokens: int
+) -> Answer | None:
+    """The answer that is likeliest as a whole, which the likeliest first token need not begin.
+
+    Beginnings are gone on with in the order of their likelihood, as in Dijkstra's search for the shortest path; None
+    when no answer has come of :data:`SEARCH_STEPS` of them, as happens to long ones.
+
+    Args:
+        model: The base model.
+        tokenizer: Its tokenizer.
+        window: What it has read.
+        read: The window, read, and nothing after it; stays as it is.
+        max_new_tokens: Most tokens of the answer.
+    """
+    started = time.perf_counter()
+    ends = sorted(model.eos_ids)
+    beginnings: list[tuple[float, list[int], bool]] = [(0.0, [], False)]  # nats lost, tokens, whether it ends there
+    reached: list[int] = []
+    decoding = read.fork()
+    for _ in range(SEARCH_STEPS):
+        lost, ids, is_whole = heapq.heappop(beginnings)
+        while not is_whole and ids and "\n" in tokenizer.decode(ids[-1:]):
+            lost, ids, is_whole = heapq.heappop(beginnings)
+        if is_whole or len(ids) == max_new_tokens:
+            now = time.perf_counter()
+            return Answer(tokenizer.decode(ids).strip(), ids, window, 0.0, now - started, now)
+        if ids and ids[:-1] == reached:
+            decoding.step(ids[-1])
+        elif ids:
+            decoding = read.fork()
+            decoding.read(model.embed(ids))
+        reached = ids
+        nats = torch.log_softmax(decoding.logits.double(), dim=-1)
+        if ids:
+            heapq.heappush(beginnings, (lost - float(nats[ends].logsumexp(0)), ids, True))
+        nats[ends] = -torch.inf
+        for more, token in zip(*(found.tolist() for found in nats.topk(SEARCH_WIDTH)), strict=True):
+            heapq.heappush(beginnings, (lost - more, [*ids, token], False))
+    return None
 
 
 class _Draft:

@@ -8,29 +8,36 @@ quarter of what it costs alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
 from mctool.core.config import FocusConfig, PositionMode
+from mctool.core.evidence import TermHits
 from mctool.engine.assemble import TreeText, lay_out
 from mctool.engine.prompt import Style, style_of, tail_ids
 from mctool.engine.refocus import entry_budget, initial_context, refocus
 from mctool.engine.runs import RawRun, raw_runs
+from mctool.focus.lens import UtilityLens
 from mctool.focus.lexical_lens import lexical_lens
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources.corpus import Pack, Question, Sample, pack
 from mctool.training.packed_tree import packed_tree
 from mctool.training.rows import Row, Segment
-from mctool.tree import LexicalIndex, Tree
+from mctool.tree import KeyBuilder, LexicalIndex, Tree
 
 RAW_TOKENS = (96, 128, 128, 192, 192, 256, 384)
 NARROW_SHARES = (0.0, 0.3, 0.5)
 POSITION_MODES: tuple[PositionMode, ...] = ("squeeze", "squeeze", "compact")
 TREE_TOKENS = (4_000, 30_000, 140_000)
 """Rows are drawn from trees of these sizes: few passages to choose from, or many."""
+
+PLACE_RAW_TOKENS = (128, 192, 256, 256)
+PLACE_NARROW_SHARES = (0.0, 0.3, 0.3)
+PLACE_TREE_TOKENS = (30_000, 140_000, 140_000)
+"""Where a place in code is sought, ``ask`` shows more, and small trees have but one file, which is not named."""
 
 TAIL_SLOTS = 128
 MAX_ANSWERED = 5
@@ -54,6 +61,28 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 _ENTITY = re.compile(r"(?<!^)\b(?:[A-Z][\w-]+(?:\s+[A-Z][\w-]+)*|\d[\d,.]*)")
 
 
+Look = Callable[[str, Sequence[TermHits]], UtilityLens]
+"""A question and the places of its terms -> the lens for it."""
+
+
+@dataclass(frozen=True)
+class RowLens:
+    """What chooses the windows.
+
+    Attributes:
+        open: Looks at a tree.
+        keys: Makes the lens keys of trees; None for trees without.
+    """
+
+    open: Callable[[Tree], Look]
+    keys: KeyBuilder | None = None
+
+
+def lexical_look(tree: Tree) -> Look:
+    """Looks at a tree by its words alone."""
+    return lambda _question, hits: lexical_lens(tree.timeline, hits)
+
+
 def reading_rows(
     samples: Sequence[Sample],
     tokenizer: TextTokenizer,
@@ -61,6 +90,7 @@ def reading_rows(
     trained_positions: int,
     n_rows: int,
     seed: int,
+    lens: RowLens = RowLens(lexical_look),
 ) -> list[Row]:
     """Rows of one set of samples.
 
@@ -71,21 +101,24 @@ def reading_rows(
         trained_positions: Positions that it was trained with.
         n_rows: How many rows; fewer when there are not as many questions.
         seed: Seed of all draws.
+        lens: What chooses the windows.
     """
     rng = np.random.default_rng(seed)
     rows: list[Row] = []
     share = min(1.0, n_rows / max(sum(len(sample.questions) for sample in samples), 1))
     strangers = [question.text for sample in samples for question in sample.questions]
+    sizes = PLACE_TREE_TOKENS if any(one.any_block for sample in samples for one in sample.questions) else TREE_TOKENS
     # A third of the documents goes into trees of each size.
-    for size, part in zip(TREE_TOKENS, np.array_split(rng.permutation(len(samples)), len(TREE_TOKENS)), strict=True):
+    for size, part in zip(sizes, np.array_split(rng.permutation(len(samples)), len(sizes)), strict=True):
         chosen = [samples[place] for place in part.tolist()]
         unanswerable = {sample.id: sample.unanswerable for sample in chosen}
         for one in pack(chosen, tokenizer.encode_with_offsets, size, seed):
             n_asked = int(rng.binomial(len(one.questions), share))
             if not n_asked:
                 continue
-            with packed_tree(one, model, tokenizer) as tree:
-                maker = _RowMaker(tree, one, tokenizer, trained_positions, strangers, unanswerable, rng)
+            with packed_tree(one, model, tokenizer, lens.keys) as tree:
+                look = lens.open(tree)
+                maker = _RowMaker(tree, look, one, tokenizer, trained_positions, strangers, unanswerable, rng)
                 for place in rng.choice(len(one.questions), n_asked, replace=False).tolist():
                     rows.extend(maker.make(one.questions[place]))
     rng.shuffle(cast("list[Any]", rows))
@@ -107,6 +140,7 @@ class _RowMaker:
     def __init__(
         self,
         tree: Tree,
+        look: Look,
         one: Pack,
         tokenizer: TextTokenizer,
         trained_positions: int,
@@ -115,7 +149,7 @@ class _RowMaker:
         rng: np.random.Generator,
     ) -> None:
         self._tree, self._pack, self._tokenizer, self._rng = tree, one, tokenizer, rng
-        self._trained_positions = trained_positions
+        self._look, self._trained_positions = look, trained_positions
         self._strangers, self._unanswerable = strangers, unanswerable
         self._index = LexicalIndex.open(tree)
         self._asked: dict[int, list[Question]] = {}
@@ -141,11 +175,14 @@ class _RowMaker:
         if question.any_block and not self._shows_names:
             return
         rng, timeline = self._rng, self._tree.timeline
-        config = FocusConfig(
-            narrow_tokens=min(int(rng.choice(RAW_TOKENS)), self._trained_positions // 4),
-            narrow_share=float(rng.choice(NARROW_SHARES)),
+        sizes, shares = (
+            (PLACE_RAW_TOKENS, PLACE_NARROW_SHARES) if question.any_block else (RAW_TOKENS, NARROW_SHARES)
         )
-        lens = lexical_lens(timeline, self._index.hits(question.text))
+        config = FocusConfig(
+            narrow_tokens=min(int(rng.choice(sizes)), self._trained_positions // 4),
+            narrow_share=float(rng.choice(shares)),
+        )
+        lens = self._look(question.text, self._index.hits(question.text))
         budget = entry_budget(config, 32)
         focus = refocus(initial_context(timeline, config, budget), lens, config, budget)
         runs = raw_runs(focus.context, focus.scores)

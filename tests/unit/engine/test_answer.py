@@ -6,6 +6,7 @@ from mctool.engine.answer import (
     AnswerConfig,
     answer_nats,
     decode_answer,
+    likeliest_answer,
     read_window,
     replace_by_likeliest,
     silence,
@@ -240,3 +241,68 @@ def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenize
     assert asked == [[*tokenizer.encode(f" {unlikeliest}"), END]]
     assert replaced.ids == tokenizer.encode(f" {replaced.text}")
     assert replaced.window is window
+
+
+class Table:
+    """A model that knows how likely each token is after each beginning of an answer."""
+
+    eos_ids = frozenset({END, END + 1})
+
+    def __init__(self, chances, said=()):
+        self._chances, self._said = chances, tuple(said)
+
+    @property
+    def logits(self):
+        chances = torch.full((600,), 1e-9)
+        for token, chance in self._chances.get(self._said, {END: 1.0}).items():
+            chances[token] = chance
+        return chances.log()
+
+    def embed(self, ids):
+        return torch.tensor(ids)
+
+    def fork(self):
+        return Table(self._chances, self._said)
+
+    def read(self, embeddings):
+        self._said += tuple(embeddings.tolist())
+
+    def step(self, token):
+        self._said += (token,)
+
+
+def likeliest(tokenizer, chances, most=32):
+    model = Table(chances)
+    answer = likeliest_answer(model, tokenizer, WINDOW, model, most)
+    assert not model._said  # what was read can be gone on with
+    return answer
+
+
+def test_the_likeliest_answer_need_not_begin_with_the_likeliest_token(tokenizer):
+    a, b, c, d = tokenizer.encode(" pier")[0], *range(300, 303)
+    chances = {(): {a: 0.5, b: 0.4}, (a,): {END: 0.4, c: 0.3, d: 0.3}, (b,): {c: 0.8, END: 0.2}, (b, c): {END: 0.9}}
+    answer = likeliest(tokenizer, chances)  # .5 * .4 < .4 * .8 * .9
+    assert answer.ids == [b, c]
+    assert answer.text == tokenizer.decode([b, c]).strip()
+    assert answer.first_token_at is not None
+
+
+def test_all_ends_of_an_answer_count_together_and_none_is_an_answer(tokenizer):
+    chances = {(): {END: 0.6, 300: 0.3, 301: 0.1}, (300,): {END: 0.3, END + 1: 0.3, 302: 0.4}}
+    assert likeliest(tokenizer, chances).ids == [300]
+
+
+def test_the_likeliest_answer_is_one_line(tokenizer):
+    line_end = tokenizer.encode("\n")[0]
+    chances = {(): {300: 1.0}, (300,): {line_end: 0.6, 301: 0.4}, (300, 301): {END: 0.6, line_end: 0.4}}
+    assert likeliest(tokenizer, chances).ids == [300, 301]
+
+
+def test_the_likeliest_answer_has_no_more_tokens_than_it_may(tokenizer):
+    chances = {tuple(range(300, end)): {end: 1.0} for end in range(300, 310)}
+    assert likeliest(tokenizer, chances, most=4).ids == [300, 301, 302, 303]
+
+
+def test_an_answer_that_is_not_found_soon_is_not_looked_for_on(tokenizer):
+    chances = {tuple(range(300, end)): {end: 1.0} for end in range(300, 400)}
+    assert likeliest(tokenizer, chances, most=100) is None

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from mctool.focus.lexical_lens import lexical_lens
 from mctool.sources.corpus import Question, Sample, SampleDocument
-from mctool.training.reading_rows import reading_rows
+from mctool.training.reading_rows import RowLens, reading_rows
 
 PLACES = ["Avenham", "Brindle", "Croston", "Darwen", "Euxton", "Freckleton", "Garstang", "Heysham", "Ingol", "Kirkham"]
 FILLER = " The roads there are narrow, and in winter the carts bring coal and flour from the coast. " * 3
@@ -98,3 +99,15 @@ def test_the_seed_decides(tiny_tokenizer, tiny_files):
     )
     assert first == again
     assert first != other
+
+
+def test_another_lens_chooses_other_windows(tiny_tokenizer, tiny_files):
+    samples = [town(n) for n in range(4)]
+    trees = []
+
+    def look(tree):
+        trees.append(tree.timeline.total_tokens)
+        return lambda _question, _hits: lexical_lens(tree.timeline, [])  # sees nothing, so that nothing is shown
+
+    assert not reading_rows(samples, tiny_tokenizer, tiny_files.name, 512, 40, seed=0, lens=RowLens(look))
+    assert trees
