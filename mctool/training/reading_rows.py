@@ -175,9 +175,7 @@ class _RowMaker:
         if question.any_block and not self._shows_names:
             return
         rng, timeline = self._rng, self._tree.timeline
-        sizes, shares = (
-            (PLACE_RAW_TOKENS, PLACE_NARROW_SHARES) if question.any_block else (RAW_TOKENS, NARROW_SHARES)
-        )
+        sizes, shares = (PLACE_RAW_TOKENS, PLACE_NARROW_SHARES) if question.any_block else (RAW_TOKENS, NARROW_SHARES)
         config = FocusConfig(
             narrow_tokens=min(int(rng.choice(sizes)), self._trained_positions // 4),
             narrow_share=float(rng.choice(shares)),
