@@ -141,10 +141,14 @@ class AnswerNets:
             places: The functions and classes that the window shows, where a name may be asked for; None without an
                 adapter, which alone has learnt to name them. See :class:`mctool.app.code_places.CodePlaces`.
         """
-        from mctool.engine.answer import decode_answer, likeliest_answer, read_window, replace_by_likeliest, silence
+        from mctool.engine.answer import decode_answer, likeliest_answer, name_instead, read_twice, read_window, silence
 
         started = time.perf_counter()
-        decoding = read_window(self.model, window)
+        unasked = None
+        if places is None:
+            decoding = read_window(self.model, window)
+        else:
+            decoding, unasked = read_twice(self.model, self.tokenizer, window)
         prefill_seconds = time.perf_counter() - started
         support = odds = answer = None
         if self.adapter is not None:
@@ -164,9 +168,9 @@ class AnswerNets:
                 self.model, self.tokenizer, window, config,
                 on_text=None if before else on_text, refocus=refocus, read=decoding,
             )  # fmt: skip
-            if before is not None and places is not None:
+            if places is not None and before is not None and unasked is not None:
                 if meant := places.meant(answer.text):
-                    answer = replace_by_likeliest(answer, before, self.tokenizer, self.model.eos_ids, meant)
+                    answer = name_instead(answer, before, unasked, self.tokenizer, self.model.eos_ids, meant)
                 answer = replace(answer, first_token_at=time.perf_counter())  # nothing of it was told before
                 if on_text is not None:
                     on_text(answer.text)

@@ -19,9 +19,9 @@ from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
 
-LENS_NATS, WORD_NATS = 4.0, 1.0
-"""What the focus score of a name's best block, and the share of its words that are asked for, count in nats a token;
-chosen on lookups that no net was trained on."""
+LENS_NATS, WORD_NATS = 20.0, 5.0
+"""What the focus score of a name's best block, and the share of its words that are asked for, count in nats; chosen on
+lookups that no net was trained on."""
 
 PLACE_TOKENS, PLACE_SHARE = 256, 0.3
 """Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
@@ -55,7 +55,7 @@ class CodePlaces:
 
     Attributes:
         leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
-            words, in nats a token; at least one.
+            words, in nats; at least one.
         text: The raw text of the window.
         is_sought: Whether the question is known to ask for one of them.
     """
@@ -163,6 +163,6 @@ def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> Fo
 
 
 def _leaning(name: str, behind: float, asked: set[str]) -> float:
-    """Nats a token for a name whose best block is so far behind the best of all, and which may share asked words."""
+    """Nats for a name whose best block is so far behind the best of all, and which may share asked words."""
     own = set(terms(name.rpartition(":")[2].rpartition(".")[2]))
     return LENS_NATS * behind + WORD_NATS * len(own & asked) / max(len(own), 1)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.engine.assemble import Window
+from mctool.engine.prompt import tail_ids
 from mctool.nets.base_model import BaseModel, Decoding
 from mctool.nets.tokenizer import TextTokenizer
 
@@ -29,8 +30,11 @@ SEARCH_STEPS = 24
 SEARCH_WIDTH = 8
 """Tokens that are weighed for the likeliest answer at most, and how many may follow each."""
 
-HOPELESS_NATS = 0.5
-"""A text whose leaning is so far behind the best is not weighed: likelihood hardly ever makes up for that."""
+HOPELESS_NATS = 5.0
+"""A name whose leaning is so far behind the best is not weighed: likelihood hardly ever makes up for that."""
+
+ANY_NAME = "Which function?"
+"""What is asked to learn how likely names are whatever the question is."""
 
 
 @dataclass(frozen=True)
@@ -227,27 +231,49 @@ def answer_nats(model: BaseModel, window: Window, ids: list[int]) -> float:
         return float(model.log_likelihood(window.embeddings, window.positions, ids).sum())
 
 
-def replace_by_likeliest(
-    answer: Answer, read: Decoding, tokenizer: TextTokenizer, eos_ids: Collection[int], leanings: Mapping[str, float]
+def read_twice(model: BaseModel, tokenizer: TextTokenizer, window: Window) -> tuple[Decoding, Decoding]:
+    """Read a window as :func:`read_window` does, and with a question that tells nothing in place of its own."""
+    end = len(window) - window.n_tail
+    asked = model.prefill(window.embeddings[:end], window.positions[:end])
+    unasked = asked.fork()
+    asked.read(window.embeddings[end:], window.positions[end:])
+    tail = tail_ids(tokenizer, ANY_NAME)
+    unasked.read(model.embed(tail), window.positions[end] + np.arange(len(tail)))
+    return asked, unasked
+
+
+def name_instead(
+    answer: Answer,
+    asked: Decoding,
+    unasked: Decoding,
+    tokenizer: TextTokenizer,
+    eos_ids: Collection[int],
+    leanings: Mapping[str, float],
 ) -> Answer:
-    """An answer with, in place of its text, the one of some texts that is likeliest to be the whole of it.
+    """An answer with, in place of its text, that of some names which the question speaks for most.
+
+    A question speaks for a name as much as it makes it likelier than a question that tells nothing would: how easily a
+    name is said, which long ones are not, says little of whether it is meant. Source: pointwise mutual information in
+    place of likelihood, as in Holtzman et al. 2021 ("Surface form competition").
 
     Args:
         answer: What was decoded freely.
-        read: The window, read, and nothing after it.
+        asked: The window, read, and nothing after it.
+        unasked: The same with a question that tells nothing, see :func:`read_twice`.
         tokenizer: The base model's tokenizer.
         eos_ids: Token ids that end an answer.
-        leanings: What may be the answer, and nats to be added to the mean of its tokens'; at least one.
+        leanings: The names, at least one, and nats to be added to what the question does for each.
     """
     started = time.perf_counter()
-    end = min(eos_ids)
     least = max(leanings.values()) - HOPELESS_NATS
-    choices = [(text, tokenizer.encode(f" {text}")) for text, leaning in leanings.items() if leaning >= least]
-    nats = read.log_likelihoods([[*ids, end] for _, ids in choices])
-    likely = [float(each.mean()) + leanings[text] for each, (text, _) in zip(nats, choices, strict=True)]
-    text, ids = choices[max(range(len(choices)), key=likely.__getitem__)]
+    names = [name for name, leaning in leanings.items() if leaning >= least]
+    choices = [tokenizer.encode(f" {name}") for name in names]
+    wholes = [[*ids, min(eos_ids)] for ids in choices]
+    nats, of_any = ([float(each.sum()) for each in read.log_likelihoods(wholes)] for read in (asked, unasked))
+    gains = [leanings[name] + now - ever for name, now, ever in zip(names, nats, of_any, strict=True)]
+    best = max(range(len(names)), key=gains.__getitem__)
     spent = time.perf_counter() - started
-    return replace(answer, text=text, ids=ids, decode_seconds=answer.decode_seconds + spent)
+    return replace(answer, text=names[best], ids=choices[best], decode_seconds=answer.decode_seconds + spent)
 
 
 def _read_on(model: BaseModel, window: Window, ids: list[int]) -> Decoding:

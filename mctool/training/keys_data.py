@@ -7,7 +7,7 @@ all documents. Shape letters: N keys of a batch, Q questions.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -88,19 +88,24 @@ class BatchShape:
 
     Attributes:
         windows: Windows that answer a question; each brings one of the same sample that misleads.
+        together: Of these, how many are of one sample, to be told from each other as in a tree.
         plain: Windows of any text.
         questions: Most questions to one window.
         code: Share of the windows that are of code.
     """
 
     windows: int = 16
+    together: int = 4
     plain: int = 0
     questions: int = 4
     code: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.windows < 1 or self.plain < 0 or self.questions < 1:
-            raise UsageError(f"a batch of {self.windows} windows, {self.plain} plain, {self.questions} questions each")
+        if min(self.windows, self.together, self.questions) < 1 or self.plain < 0:
+            raise UsageError(
+                f"a batch of {self.windows} windows, {self.together} of a sample, {self.plain} plain, "
+                f"{self.questions} questions each"
+            )
         if not 0 <= self.code <= 1:
             raise UsageError(f"a share of code of {self.code} is not in [0, 1]")
 
@@ -164,11 +169,7 @@ class KeyCorpus:
         """A batch: windows around questions of all sets, each set as often as another of its kind."""
         places: list[tuple[int, int]] = []
         asked: list[list[Located]] = []
-        for number in range(shape.windows):
-            wants_code = number < round(shape.code * shape.windows)
-            kind = self._code if self._code and (wants_code or not self._prose) else self._prose
-            questions = kind[int(rng.integers(len(kind)))]
-            seed = questions[int(rng.integers(len(questions)))]
+        for seed in self._seeds(shape, rng):
             places.append(self._window_around(seed, rng))
             asked.append(self._questions_in(places[-1], seed, shape.questions, rng))
             misleading = self._misleading(seed, rng)
@@ -188,6 +189,20 @@ class KeyCorpus:
             np.array([one.spared for one, _ in pairs]),
             [weight for _, weight in pairs],
         )
+
+    def _seeds(self, shape: BatchShape, rng: np.random.Generator) -> Iterator[Located]:
+        """The questions that the windows of a batch are made for."""
+        n_code = round(shape.code * shape.windows)
+        for wants_code, count in ((True, n_code), (False, shape.windows - n_code)):
+            kind = self._code if self._code and (wants_code or not self._prose) else self._prose
+            for number in range(count):
+                if number % shape.together == 0:
+                    questions = kind[int(rng.integers(len(kind)))]
+                seed = questions[int(rng.integers(len(questions)))]
+                yield seed
+                if number % shape.together == 0:
+                    documents = self._of_sample[self._documents[seed.document].sample]
+                    questions = [one for document in documents for one in self._asked.get(document, ())]
 
     def _window_around(self, seed: Located, rng: np.random.Generator) -> tuple[int, int]:
         """A window that begins at most seven blocks before the first wanted one."""

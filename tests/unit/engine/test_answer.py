@@ -3,15 +3,18 @@ import pytest
 import torch
 
 from mctool.engine.answer import (
+    ANY_NAME,
     AnswerConfig,
     answer_nats,
     decode_answer,
     likeliest_answer,
+    name_instead,
+    read_twice,
     read_window,
-    replace_by_likeliest,
     silence,
 )
 from mctool.engine.assemble import Window
+from mctool.engine.prompt import tail_ids
 from mctool.nets.base_model import BaseModel
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -213,34 +216,37 @@ def test_an_answer_that_must_speak_does_not_end_before_its_first_word(tokenizer,
     assert decode_answer(Reluctant(tokenizer, n_pauses), tokenizer, WINDOW, AnswerConfig(9)).ids == []
 
 
-def test_the_likeliest_of_some_texts_takes_the_place_of_an_answer(base, tokenizer, monkeypatch):
-    ids = tokenizer.encode("the keeper of the light")
-    window = Window(base.embed(ids), np.arange(len(ids)), len(ids))
-    texts = ["a.py:dock", "a.py:sail", "b.py:Ship.sail"]
-    read = read_window(base, window)
-    free = decode_answer(base, tokenizer, window, AnswerConfig(4), read=read.fork())
-    mean = {
-        text: answer_nats(base, window, ids) / len(ids)
-        for text in texts
-        if (ids := [*tokenizer.encode(f" {text}"), END])
+def test_the_name_that_a_question_speaks_for_takes_the_place_of_an_answer(base, tokenizer, monkeypatch):
+    head, tail = tokenizer.encode("Text: the keeper of the light"), tokenizer.encode("\nQuestion: Which?")
+    window = Window(base.embed(head + tail), np.arange(len(head + tail)) + 3, len(head), len(tail))
+    names = ["a.py:dock", "a.py:sail", "b.py:Ship.sail"]
+    asked, unasked = read_twice(base, tokenizer, window)
+    assert torch.allclose(asked.logits, read_window(base, window).logits, atol=1e-4)
+    any_tail = tail_ids(tokenizer, ANY_NAME)
+    of_any = Window(base.embed(head + any_tail), np.arange(len(head + any_tail)) + 3, len(head), len(any_tail))
+    assert torch.allclose(unasked.logits, read_window(base, of_any).logits, atol=1e-4)
+    free = decode_answer(base, tokenizer, window, AnswerConfig(4), read=asked.fork())
+    gain = {
+        name: answer_nats(base, window, ids) - answer_nats(base, of_any, ids)
+        for name in names
+        if (ids := [*tokenizer.encode(f" {name}"), END])
     }
-    likeliest, unlikeliest = max(mean, key=mean.get), min(mean, key=mean.get)
-    even = dict.fromkeys(texts, 0.0)
-    replaced = replace_by_likeliest(free, read.fork(), tokenizer, {END}, even)
-    assert replaced.text == likeliest
-    ahead = mean[likeliest] - mean[unlikeliest]
-    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 2 * ahead)
-    for leaning, text in ((0.9 * ahead, likeliest), (1.1 * ahead, unlikeliest)):
-        assert replace_by_likeliest(free, read.fork(), tokenizer, {END}, even | {unlikeliest: leaning}).text == text
-    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 0.5 * ahead)
-    hopeless = even | {unlikeliest: 0.6 * ahead}
-    asked = []
-    fork = read.fork()
-    fork.log_likelihoods = lambda texts: asked.extend(texts) or [torch.zeros(len(ids)) for ids in texts]
-    assert replace_by_likeliest(free, fork, tokenizer, {END}, hopeless).text == unlikeliest
-    assert asked == [[*tokenizer.encode(f" {unlikeliest}"), END]]
+    best, worst = max(gain, key=gain.get), min(gain, key=gain.get)
+    even = dict.fromkeys(names, 0.0)
+    replaced = name_instead(free, asked, unasked, tokenizer, {END}, even)
+    assert replaced.text == best
     assert replaced.ids == tokenizer.encode(f" {replaced.text}")
     assert replaced.window is window
+    ahead = gain[best] - gain[worst]
+    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 2 * ahead)
+    for leaning, name in ((0.9 * ahead, best), (1.1 * ahead, worst)):
+        assert name_instead(free, asked, unasked, tokenizer, {END}, even | {worst: leaning}).text == name
+    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 0.5 * ahead)
+    weighed = []
+    fork = asked.fork()
+    fork.log_likelihoods = lambda names: weighed.extend(names) or [torch.zeros(len(ids)) for ids in names]
+    assert name_instead(free, fork, unasked, tokenizer, {END}, even | {worst: 0.6 * ahead}).text == worst
+    assert weighed == [[*tokenizer.encode(f" {worst}"), END]]
 
 
 class Table:
