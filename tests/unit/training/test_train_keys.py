@@ -84,6 +84,15 @@ def test_batches_hold_the_wanted_blocks_of_each_question(corpus):
     assert sum(batch.weights) == pytest.approx(6)
 
 
+@pytest.mark.parametrize(("together", "samples"), [(1, 6), (3, 2), (9, 1)])
+def test_questions_of_one_sample_come_together(corpus, together, samples):
+    shape = BatchShape(windows=6, together=together, questions=1, code=1)
+    drawn = [corpus.draw(shape, np.random.default_rng(seed)).wanted[:, 0] // 20 for seed in range(20)]
+    assert max(len(set(of_sample.tolist())) for of_sample in drawn) == samples
+    for of_sample in drawn:
+        assert all(len(set(of_sample[start : start + together].tolist())) == 1 for start in range(0, 6, together))
+
+
 def test_the_same_seed_draws_the_same_batch(corpus, files):
     shape = BatchShape(windows=4)
     one = corpus.draw(shape, np.random.default_rng(7))
@@ -124,7 +133,7 @@ def test_nothing_to_learn_from_is_refused():
         KeyCorpus({"books": [Sample("s1", [SampleDocument("a", "text")])]}, encode)
 
 
-@pytest.mark.parametrize("change", [{"windows": 0}, {"plain": -1}, {"questions": 0}, {"code": 1.5}])
+@pytest.mark.parametrize("change", [{"windows": 0}, {"together": 0}, {"plain": -1}, {"questions": 0}, {"code": 1.5}])
 def test_nonsense_batches_are_refused(change):
     with pytest.raises(UsageError):
         BatchShape(**change)
