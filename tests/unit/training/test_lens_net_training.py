@@ -11,6 +11,7 @@ from mctool.core.errors import MismatchError, UsageError
 from mctool.focus.entry_features import NAMES
 from mctool.nets.key_weights import load_key_encoder
 from mctool.nets.lens_weights import load_lens_net
+from mctool.sources.corpus import in_scorer_split, read_sets
 from mctool.training.lens_loop import LensTraining, listwise, measure
 from mctool.training.lens_loop import train_lens_net as fit
 from mctool.training.lens_rows import LensRow, read_lens_rows, recall, write_lens_rows
@@ -104,7 +105,8 @@ def test_a_run_from_data_to_weights(tmp_path, monkeypatch, tiny_model_dir, facts
     told = []
     result = train_lens_net(run, told.append)
     scorer = load_lens_net(result.encoder, NAMES, load_key_encoder(folder).fingerprint)
-    assert scorer.card.trained_questions == 20
+    kept = [sample for samples in read_sets([facts]).values() for sample in samples if in_scorer_split(sample)]
+    assert scorer.card.trained_questions == sum(len(sample.questions) for sample in kept) == 12
     assert [line.get("step") for line in told] == [1, 2, 3, 4, None]
     assert set(result.figures) == set(told[-1]["dev"])
     again = train_lens_net(run, lambda _line: None)  # the rows that are there
