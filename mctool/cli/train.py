@@ -103,7 +103,7 @@ def lens(
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Questions of a batch for keys, each with the window that answers it.")
-    ] = 10,
+    ] = 16,
     rows: Annotated[int, typer.Option(help="Most questions of a set of prose for the scorer.")] = 500,
     labels: Annotated[
         int,

@@ -147,6 +147,7 @@ def test_nonsense_batches_are_refused(change):
         lambda: KeyStage(steps=1, contrast=0),
         lambda: KeyStage(steps=1, agree=-1),
         lambda: KeyTraining(KeyStage(steps=1), layers=(0, 6)),
+        lambda: KeyTraining(KeyStage(steps=1), start_share=1),
         lambda: KeyTraining(KeyStage(steps=1), temperature=0),
         lambda: KeyTraining(KeyStage(steps=1), warmup=1),
         lambda: KeyTraining(KeyStage(steps=1), seed=-1),
@@ -208,6 +209,19 @@ def test_training_finds_answers(corpus, net, files):
     assert recall[256] > 0.8
     assert list(recall) == list(BUDGETS)
     assert sorted(recall.values()) == list(recall.values())
+
+
+def test_the_result_is_the_mean_with_the_weights_begun_with(corpus, net):
+    begun = {name: weight.clone() for name, weight in net.state_dict().items()}
+    ends = {}
+    for share in (0.0, 0.3):
+        net.load_state_dict(begun)
+        config = KeyTraining(KeyStage(steps=2, shape=BatchShape(windows=2)), start_share=share)
+        with torch.random.fork_rng(devices=[]):
+            KeyTrainer(config, WordPieces(make_tokenizer(), 64), corpus).train(net, config.teacher)
+        ends[share] = {name: weight.clone() for name, weight in net.state_dict().items()}
+    for name, first in begun.items():
+        torch.testing.assert_close(ends[0.3][name], 0.3 * first + 0.7 * ends[0.0][name])
 
 
 def test_every_parameter_learns_from_each_loss(corpus, net):
