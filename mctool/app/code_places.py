@@ -19,7 +19,7 @@ from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
 
-LENS_NATS, WORD_NATS = 20.0, 5.0
+LENS_NATS, WORD_NATS = 8.0, 3.0
 """What the focus score of a name's best block, and the share of its words that are asked for, count in nats; chosen on
 lookups that no net was trained on."""
 
