@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mctool.nets.lens_net import UNTRAINED_MIX
 from mctool.nets.lens_weights import load_lens_net
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
-from mctool.sources.corpus import Sample, in_dev_split, in_scorer_split, read_sets
+from mctool.sources.corpus import Sample, asked_where, in_dev_split, in_scorer_split, read_sets
 from mctool.training.lens_labels import ENTRIES, Labelling, label_figures, labelled_rows
 from mctool.training.lens_rows import LensRow, lens_rows, read_lens_rows, write_lens_rows
 
@@ -182,8 +182,7 @@ class _Maker:
 
 def _asked(samples: Sequence[Sample], dev: bool) -> list[Sample]:
     """The same samples, without the questions of those that are not for measuring, or not for LensNet."""
-    is_mine = in_dev_split if dev else in_scorer_split
-    return [sample if is_mine(sample) else replace(sample, questions=[], unanswerable=()) for sample in samples]
+    return asked_where(samples, in_dev_split if dev else in_scorer_split)
 
 
 def _weight(samples: Sequence[Sample]) -> int:

@@ -31,7 +31,7 @@ SEARCH_WIDTH = 8
 """Tokens that are weighed for the likeliest answer at most, and how many may follow each."""
 
 HOPELESS_NATS = 5.0
-"""A name whose leaning is so far behind the best is not weighed: likelihood hardly ever makes up for that."""
+"""A name whose leaning is so far behind the best is not weighed, whatever its likelihood."""
 
 ANY_NAME = "Which function?"
 """What is asked to learn how likely names are whatever the question is."""

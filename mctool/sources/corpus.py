@@ -210,6 +210,11 @@ def in_scorer_split(sample: Sample) -> bool:
     return _tenth(sample) == 2
 
 
+def asked_where(samples: Sequence[Sample], is_asked: Callable[[Sample], bool]) -> list[Sample]:
+    """The same samples, without the questions of those that are not asked about: they only fill trees."""
+    return [sample if is_asked(sample) else replace(sample, questions=[], unanswerable=()) for sample in samples]
+
+
 def _tenth(sample: Sample) -> int:
     # The letter makes questions without an answer, which few records have, fall on both sides.
     return zlib.crc32(f"a{sample.id}".encode()) % 10

@@ -223,7 +223,7 @@ class TestFuzz:
     def test_rows_of_the_catalog(self, run_cli, letters_tree, table, column, value):
         catalog = letters_tree / "catalog.sqlite"
         sound = catalog.read_bytes()
-        gc.collect()  # what a command that failed has left open still locks the catalog of the next example
+        gc.collect()  # once, under load, the catalog was locked here: perhaps by what a command had left open
         try:
             with closing(sqlite3.connect(catalog, timeout=30)) as connection:
                 names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]

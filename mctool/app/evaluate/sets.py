@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mctool.app.evaluate.standard_library import SET_NAME, lookups
 from mctool.core.errors import UsageError
-from mctool.sources.corpus import Sample, in_dev_split, read_sets
+from mctool.sources.corpus import Sample, asked_where, in_dev_split, read_sets
 
 if TYPE_CHECKING:
     from mctool.nets.minilm import MiniLM
@@ -35,12 +35,7 @@ def require_split(split: str) -> None:
 
 def asked_in(samples: Sequence[Sample], split: Split) -> list[Sample]:
     """The same samples, without the questions of those on the other side of a split: they only fill trees."""
-    return [
-        sample
-        if split == "all" or in_dev_split(sample) == (split == "dev")
-        else replace(sample, questions=[], unanswerable=())
-        for sample in samples
-    ]
+    return asked_where(samples, lambda sample: split == "all" or in_dev_split(sample) == (split == "dev"))
 
 
 def chosen_sets(data: Sequence[Path], wanted: Sequence[str]) -> dict[str, list[Sample]]:
