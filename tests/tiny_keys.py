@@ -65,3 +65,14 @@ def write_tiny_scorer(root: Path, encoder: str | None = None) -> None:
     config = LensNetConfig(len(NAMES), width=8, heads=2)
     card = LensNetCard(config, NAMES, encoder or load_key_encoder(folder).fingerprint, candidates=64)
     write_lens_net(folder, LensNet(config), card)
+
+
+def write_tiny_reranker(root: Path, encoder: str | None = None) -> None:
+    """Write an untrained reranker beside the key encoder below a root of nets, or one that claims to be of another."""
+    from mctool.nets.key_weights import load_key_net
+    from mctool.nets.reranker import RerankerConfig, RerankerNet
+    from mctool.nets.reranker_weights import RerankerCard, write_reranker
+
+    folder, config = root / "lens", RerankerConfig(layers=1, rank=2, text_pieces=64)
+    key_net, _, fingerprint = load_key_net(folder)
+    write_reranker(folder, RerankerNet(key_net, config), RerankerCard(config, encoder or fingerprint))

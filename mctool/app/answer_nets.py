@@ -141,14 +141,10 @@ class AnswerNets:
             places: The functions and classes that the window shows, where a name may be asked for; None without an
                 adapter, which alone has learnt to name them. See :class:`mctool.app.code_places.CodePlaces`.
         """
-        from mctool.engine.answer import decode_answer, likeliest_answer, name_instead, read_twice, read_window, silence
+        from mctool.engine.answer import decode_answer, likeliest_answer, read_window, silence
 
         started = time.perf_counter()
-        unasked = None
-        if places is None:
-            decoding = read_window(self.model, window)
-        else:
-            decoding, unasked = read_twice(self.model, self.tokenizer, window)
+        decoding = read_window(self.model, window)
         prefill_seconds = time.perf_counter() - started
         support = odds = answer = None
         if self.adapter is not None:
@@ -163,14 +159,13 @@ class AnswerNets:
             if on_text is not None:
                 on_text(answer.text)
         else:
-            before = decoding.fork() if places else None
             answer = decode_answer(
                 self.model, self.tokenizer, window, config,
-                on_text=None if before else on_text, refocus=refocus, read=decoding,
+                on_text=None if places else on_text, refocus=refocus, read=decoding,
             )  # fmt: skip
-            if places is not None and before is not None and unasked is not None:
-                if meant := places.meant(answer.text):
-                    answer = name_instead(answer, before, unasked, self.tokenizer, self.model.eos_ids, meant)
+            if places is not None:
+                if name := places.named(answer.text):
+                    answer = replace(answer, text=name, ids=self.tokenizer.encode(f" {name}"))
                 answer = replace(answer, first_token_at=time.perf_counter())  # nothing of it was told before
                 if on_text is not None:
                     on_text(answer.text)

@@ -203,18 +203,23 @@ class Asking:
         from mctool.nets.startup import gc_paused
 
         nets = self._answer_nets
+        context, scores = self._focus.context, self._focus.scores
+        runs = raw_runs(context, scores)
+        kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
+        may_name = kind == "code" and self._style == "short" and nets.adapter is not None
         loading = time.perf_counter()
         with gc_paused():
             from mctool.engine.answer import AnswerConfig
         _ = nets.model
+        rerank = self._reader.lenses.reranker if may_name and self._lens_name != "lexical" else None
         self._clock.load += self._ended("load", loading)
         config = AnswerConfig(self._config.max_new_tokens, self._config.temperature, self._config.seed)
-        runs = raw_runs(self._focus.context, self._focus.scores)
-        kind = reading_kind(self._style, ((self._names[r.document], r.end_token - r.start_token) for r in runs))
         evidence = self._evidence(hits)
         places = None
-        if kind == "code" and self._style == "short" and nets.adapter:
-            places = code_places(self._tree, self._focus.context, self._focus.scores, self._question, self._sought)
+        if may_name:
+            naming = time.perf_counter()
+            places = code_places(self._tree, context, scores, self._question, self._sought, rerank)
+            self._clock.lens += self._ended("names", naming, names=len(places.leanings) if places else 0)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)

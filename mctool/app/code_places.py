@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -14,21 +13,24 @@ from mctool.core.config import FocusConfig
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import WorkingContext
 from mctool.focus.lens import FloatArray
-from mctool.sources.definitions import DefinedLine, Owner, defined_lines
+from mctool.sources.definitions import defined_lines, defined_spans
 from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
 
-LENS_NATS, WORD_NATS = 8.0, 3.0
-"""What the focus score of a name's best block, and the share of its words that are asked for, count in nats; chosen on
-lookups that no net was trained on."""
+LENS_NATS, WORD_NATS, FIT_NATS = 8.0, 3.0, 20.0
+"""What the focus score of a function's best block, the share of the words of its name that are asked for, and how well
+its text fits the question count in nats; chosen on lookups that no net was trained on."""
 
 PLACE_TOKENS, PLACE_SHARE = 256, 0.3
 """Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
 choose from mislead the reader less than more text does in other answers."""
 
-AFTER_BLOCKS = 2
-"""Blocks that are looked at after the last raw one of a document: it may end within the line of a definition."""
+AFTER_BLOCKS = 8
+"""Blocks that are looked at after the last raw one of a document: a function that begins there is read on in."""
+
+Rerank = Callable[[str, Mapping[str, str]], Mapping[str, float]]
+"""How well each function, text by name, fits a question; see :class:`mctool.nets.reranker.Reranker`."""
 
 _SPACE = re.compile(r"\s+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
@@ -54,8 +56,8 @@ class CodePlaces:
     """Functions and classes of a window.
 
     Attributes:
-        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
-            words, in nats; at least one.
+        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found, by its
+            text and by its words, in nats; at least one.
         text: The raw text of the window.
         is_sought: Whether the question is known to ask for one of them.
     """
@@ -64,26 +66,51 @@ class CodePlaces:
     text: str
     is_sought: bool = False
 
-    def meant(self, answer: str) -> dict[str, float]:
-        """The leanings of those names of which one is to stand in place of an answer; none where it is no name.
+    def named(self, answer: str) -> str | None:
+        """The best of the names of which one is to stand in place of an answer; None where it is no name.
 
         Those that a short form like ``method`` may stand for; none for a number or another literal that is shown; all
         where a place is sought, where the answer is a name like ``path:method``, shown or made up, or where nothing is
         said but that code follows; none for anything else, which may be a value.
         """
+        return max(self._meant(answer), key=self.leanings.__getitem__, default=None)
+
+    def _meant(self, answer: str) -> Collection[str]:
         said = _SPACE.sub(" ", answer).strip()
         ends = {name: f".{name.rpartition(':')[2]}" for name in self.leanings}
-        if short := {name: self.leanings[name] for name, end in ends.items() if end.endswith(f".{said}")}:
+        if short := [name for name, end in ends.items() if end.endswith(f".{said}")]:
             return short
         is_quoted = bool(said) and said in _SPACE.sub(" ", self.text)
         if is_quoted and _LITERAL.fullmatch(said):
-            return {}
+            return ()
         is_name = said in self.leanings or (not is_quoted and bool(_MADE_UP.match(said)))
-        return dict(self.leanings) if self.is_sought or is_name else {}
+        return self.leanings if self.is_sought or is_name else ()
+
+
+@dataclass
+class _Shown:
+    """A function or a class of which a window shows some.
+
+    Attributes:
+        is_function: It is no class.
+        text: As far as it was read.
+        score: The best focus score of the blocks that are shown.
+        is_innermost: A line is shown that belongs to nothing inside of it, or it is a function.
+    """
+
+    is_function: bool
+    text: str
+    score: float
+    is_innermost: bool
 
 
 def code_places(
-    tree: Tree, context: WorkingContext, scores: FloatArray, question: str, sought: str | None = None
+    tree: Tree,
+    context: WorkingContext,
+    scores: FloatArray,
+    question: str,
+    sought: str | None = None,
+    rerank: Rerank | None = None,
 ) -> CodePlaces | None:
     """The functions and classes to which the raw text of a working context belongs; None when there are none.
 
@@ -95,42 +122,51 @@ def code_places(
         scores: Focus score of each of its entries, shape [n].
         question: What is asked.
         sought: The question with what was said before; None for the question alone.
+        rerank: Reads the functions; None where nothing can.
     """
     is_raw = context.lod == 0
     score_of = dict(zip(context.index[is_raw].tolist(), scores[is_raw].tolist(), strict=True))
-    best: dict[Owner, float] = {}
-    innermost: set[str] = set()
+    shown: dict[str, _Shown] = {}
     runs = raw_runs(context, scores)
     for document, together in groupby(runs, key=lambda run: run.document):
-        path = tree.documents[document].path
-        if not is_code(path):
-            continue
-        for line, touched in _touched_lines(tree, document, together):
-            score = max(score_of[block] for block in touched)
-            innermost.update(f"{path}:{name}" for name in line.names)
-            for owner in line.owners:
-                place = owner._replace(name=f"{path}:{owner.name}")
-                best[place] = max(best.get(place, -math.inf), score)
-    if not best:
+        if is_code(path := tree.documents[document].path):
+            found = _shown_in(tree, document, together, score_of)
+            shown |= {f"{path}:{name}": one for name, one in found.items()}
+    if not shown:
         return None
     kind = _asked_kind(question)
-    of_kind = {place.name: score for place, score in best.items() if place.is_function is kind}
-    mine = of_kind or {place.name: score for place, score in best.items() if place.name in innermost}
-    asked, top = set(question_terms(sought or question)), max(mine.values())
-    leanings = {name: _leaning(name, score - top, asked) for name, score in mine.items()}
+    of_kind = {name: one for name, one in shown.items() if one.is_function is kind}
+    mine = of_kind or {name: one for name, one in shown.items() if one.is_innermost}
+    asked, top = set(question_terms(sought or question)), max(one.score for one in mine.values())
+    fits = rerank(sought or question, {name: one.text for name, one in mine.items()}) if rerank else {}
+    leanings = {
+        name: LENS_NATS * (one.score - top) + WORD_NATS * _asked_share(name, asked) + FIT_NATS * fits.get(name, 0.0)
+        for name, one in mine.items()
+    }
     text = "\n".join(tree.text(run.first_block, run.end_block) for run in runs)
     return CodePlaces(leanings, text, asks_for_place(question))
 
 
-def _touched_lines(tree: Tree, document: int, runs: Iterable[RawRun]) -> Iterator[tuple[DefinedLine, list[int]]]:
-    """The lines of a document of which raw runs of it show some, each with the blocks that do."""
+def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mapping[int, float]) -> dict[str, _Shown]:
+    """What raw runs of a document show, by name."""
     blocks = np.concatenate([np.arange(run.first_block, run.end_block) for run in runs])
     starts, ends = tree.char_ranges(blocks, blocks + 1)
     first, end = (int(bound[document]) for bound in (tree.timeline.first_block, tree.timeline.end_block))
     text = tree.text(first, min(int(blocks[-1]) + 1 + AFTER_BLOCKS, end))
+    shown: dict[str, _Shown] = {}
     for line in defined_lines(text, int(starts[0])):
-        if touched := blocks[(starts < line.end) & (ends > line.start)].tolist():
-            yield line, touched
+        touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
+        if not touched:
+            continue
+        score = max(score_of[block] for block in touched)
+        for owner in line.owners:
+            one = shown.setdefault(owner.name, _Shown(owner.is_function, "", score, is_innermost=False))
+            one.score = max(one.score, score)
+            one.is_innermost |= owner.name in line.names
+    for owner, (begin, stop) in defined_spans(text).items():
+        if owner.name in shown:
+            shown[owner.name].text = text[begin:stop]
+    return shown
 
 
 def asks_for_place(question: str) -> bool:
@@ -162,7 +198,7 @@ def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> Fo
     )
 
 
-def _leaning(name: str, behind: float, asked: set[str]) -> float:
-    """Nats for a name whose best block is so far behind the best of all, and which may share asked words."""
+def _asked_share(name: str, asked: set[str]) -> float:
+    """Share of the words of a name, its last part, that are asked for."""
     own = set(terms(name.rpartition(":")[2].rpartition(".")[2]))
-    return LENS_NATS * behind + WORD_NATS * len(own & asked) / max(len(own), 1)
+    return len(own & asked) / max(len(own), 1)

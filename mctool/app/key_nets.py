@@ -14,6 +14,7 @@ from mctool.tree.centroids import FloatArray, KeyArray, ScaleArray
 if TYPE_CHECKING:
     from mctool.nets.key_encoder import KeyEncoder
     from mctool.nets.lens_weights import LensScorer
+    from mctool.nets.reranker import Reranker
 
 
 class KeyNets:
@@ -58,8 +59,20 @@ class KeyNets:
 
         return load_lens_net(self._folder, NAMES, self.fingerprint)
 
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """The reranker that was trained with the encoder; None without one.
+
+        Raises:
+            MismatchError: It is damaged or does not fit.
+        """
+        from mctool.nets.device import choose_device
+        from mctool.nets.reranker_weights import load_reranker
+
+        return load_reranker(self._folder, choose_device(self._device))
+
     def load(self) -> None:
-        """Load the nets unless they are here."""
+        """Load the nets unless they are here, but for the reranker, which few questions need."""
         _ = self._encoder, self.scorer
 
     @property

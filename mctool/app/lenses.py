@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from mctool.focus.lexical_lens import lexical_lens, shown_share
 from mctool.focus.scored_lens import CANDIDATES, scored_lens
 from mctool.tree import Tree, TreeKeys
 from mctool.tree.centroids import FloatArray
+
+if TYPE_CHECKING:
+    from mctool.nets.reranker import Reranker
 
 FLAT_BLOCKS = 100_000
 """Most live blocks of a tree whose keys are all compared with a question; in larger ones, the walk chooses nodes."""
@@ -112,6 +116,15 @@ class Lenses:
             owners = timeline.document_of(timeline.blocks_at(np.arange(timeline.total_blocks)))
             similarity = similarity[np.isin(owners, documents)]
         return Evidence(shown_share(timeline, hits, shown), float(similarity.max(initial=-1.0)))
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What tells which of some functions fits a question best; None without one.
+
+        Raises:
+            MismatchError: It is damaged or does not fit the key encoder.
+        """
+        return self._nets.reranker if self._nets is not None else None
 
     @property
     def has_keys(self) -> bool:

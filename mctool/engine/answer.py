@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mctool.core.blocks import BLOCK_TOKENS
 from mctool.engine.assemble import Window
-from mctool.engine.prompt import tail_ids
 from mctool.nets.base_model import BaseModel, Decoding
 from mctool.nets.tokenizer import TextTokenizer
 
@@ -29,12 +28,6 @@ zeros of a million, each a token, are no loop."""
 SEARCH_STEPS = 24
 SEARCH_WIDTH = 8
 """Tokens that are weighed for the likeliest answer at most, and how many may follow each."""
-
-HOPELESS_NATS = 5.0
-"""A name whose leaning is so far behind the best is not weighed, whatever its likelihood."""
-
-ANY_NAME = "Which function?"
-"""What is asked to learn how likely names are whatever the question is."""
 
 
 @dataclass(frozen=True)
@@ -229,51 +222,6 @@ def answer_nats(model: BaseModel, window: Window, ids: list[int]) -> float:
         return 0.0
     with torch.inference_mode():
         return float(model.log_likelihood(window.embeddings, window.positions, ids).sum())
-
-
-def read_twice(model: BaseModel, tokenizer: TextTokenizer, window: Window) -> tuple[Decoding, Decoding]:
-    """Read a window as :func:`read_window` does, and with a question that tells nothing in place of its own."""
-    end = len(window) - window.n_tail
-    asked = model.prefill(window.embeddings[:end], window.positions[:end])
-    unasked = asked.fork()
-    asked.read(window.embeddings[end:], window.positions[end:])
-    tail = tail_ids(tokenizer, ANY_NAME)
-    unasked.read(model.embed(tail), window.positions[end] + np.arange(len(tail)))
-    return asked, unasked
-
-
-def name_instead(
-    answer: Answer,
-    asked: Decoding,
-    unasked: Decoding,
-    tokenizer: TextTokenizer,
-    eos_ids: Collection[int],
-    leanings: Mapping[str, float],
-) -> Answer:
-    """An answer with, in place of its text, that of some names which the question speaks for most.
-
-    A question speaks for a name as much as it makes it likelier than a question that tells nothing would: how easily a
-    name is said, which long ones are not, says little of whether it is meant. Source: pointwise mutual information in
-    place of likelihood, as in Holtzman et al. 2021 ("Surface form competition").
-
-    Args:
-        answer: What was decoded freely.
-        asked: The window, read, and nothing after it.
-        unasked: The same with a question that tells nothing, see :func:`read_twice`.
-        tokenizer: The base model's tokenizer.
-        eos_ids: Token ids that end an answer.
-        leanings: The names, at least one, and nats to be added to what the question does for each.
-    """
-    started = time.perf_counter()
-    least = max(leanings.values()) - HOPELESS_NATS
-    names = [name for name, leaning in leanings.items() if leaning >= least]
-    choices = [tokenizer.encode(f" {name}") for name in names]
-    wholes = [[*ids, min(eos_ids)] for ids in choices]
-    nats, of_any = ([float(each.sum()) for each in read.log_likelihoods(wholes)] for read in (asked, unasked))
-    gains = [leanings[name] + now - ever for name, now, ever in zip(names, nats, of_any, strict=True)]
-    best = max(range(len(names)), key=gains.__getitem__)
-    spent = time.perf_counter() - started
-    return replace(answer, text=names[best], ids=choices[best], decode_seconds=answer.decode_seconds + spent)
 
 
 def _read_on(model: BaseModel, window: Window, ids: list[int]) -> Decoding:

@@ -31,13 +31,11 @@ class Window:
         embeddings: Shape [n, d].
         positions: Rotary position of each slot, strictly increasing, shape [n].
         n_context: Slots of the working context (raw tokens and gists); the others are names, marks and the question.
-        n_tail: Slots of the question, the last ones.
     """
 
     embeddings: Tensor
     positions: IntArray
     n_context: int
-    n_tail: int = 0
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -126,7 +124,6 @@ def assemble(
         embeddings=torch.cat([*rows, model.embed(tail)]),
         positions=np.concatenate([positions, tail_start + np.arange(len(tail))]),
         n_context=n_context,
-        n_tail=len(tail),
     )
 
 

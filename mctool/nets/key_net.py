@@ -147,6 +147,15 @@ class KeyNet(nn.Module):
             x = layer(x, seen)
         return cast(Tensor, x)
 
+    def hidden(self, runs: Sequence[PieceRun]) -> tuple[Float[Tensor, "B T D"], Int[Tensor, "B T"]]:
+        """Inner vectors of runs that are read side by side, and the block of each: -1 for marks, -2 for padding."""
+        device = self.pieces.weight.device
+        width = max(len(run.ids) for run in runs)
+        padded = any(len(run.ids) < width for run in runs)
+        ids = torch.tensor([run.ids + [0] * (width - len(run.ids)) for run in runs], device=device)
+        blocks = torch.tensor([run.blocks + [-2] * (width - len(run.ids)) for run in runs], device=device)
+        return self(ids, blocks > -2 if padded else None), blocks
+
     def sums(self, runs: Sequence[PieceRun], n_blocks: int) -> Float[Tensor, "N D"]:
         """Sum of the inner vectors of each block, in float32; zeros for a block without a piece.
 
@@ -154,14 +163,9 @@ class KeyNet(nn.Module):
             runs: Read side by side.
             n_blocks: Blocks that the runs number.
         """
-        device = self.pieces.weight.device
-        width = max(len(run.ids) for run in runs)
-        padded = any(len(run.ids) < width for run in runs)
-        ids = torch.tensor([run.ids + [0] * (width - len(run.ids)) for run in runs], device=device)
-        blocks = torch.tensor([run.blocks + [-2] * (width - len(run.ids)) for run in runs], device=device)
-        hidden = self(ids, blocks > -2 if padded else None)
+        hidden, blocks = self.hidden(runs)
         inside = blocks >= 0
-        sums = torch.zeros(n_blocks, hidden.shape[2], device=device)
+        sums = torch.zeros(n_blocks, hidden.shape[2], device=hidden.device)
         return sums.index_add(0, blocks[inside], hidden[inside].float())
 
     def vectors(self, batches: Sequence[Sequence[PieceRun]], n_blocks: int) -> Float[Tensor, "N D"]:

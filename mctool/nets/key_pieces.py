@@ -91,6 +91,21 @@ class WordPieces:
             for run in self._cut(encoding.ids, [number] * len(encoding.ids), self.question_mark)
         ]
 
+    def beginnings(self, texts: Sequence[str], most: int, *, asked: bool = False) -> list[PieceRun]:
+        """A run of the first pieces of each text, numbered as blocks are; a text without a word has none.
+
+        Args:
+            texts: Texts, or questions.
+            most: Most pieces of one.
+            asked: They are questions.
+
+        Raises:
+            UsageError: A text holds half of a surrogate pair, which is no character.
+        """
+        mark, most = self.question_mark if asked else self.text_mark, min(most, self._longest)
+        found = enumerate(encoding.ids[:most] for encoding in self._encode([[text] for text in texts]))
+        return [PieceRun([mark, *ids, self.end_mark], [-1, *[n] * len(ids), -1]) for n, ids in found if ids]
+
     def _encode(self, windows: Sequence[Sequence[str]]) -> list[Encoding]:
         try:
             return self._tokenizer.encode_batch(["".join(texts) for texts in windows], add_special_tokens=False)

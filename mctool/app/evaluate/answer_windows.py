@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mctool.app.answer_nets import reading_kind
-from mctool.app.code_places import CodePlaces, code_places
+from mctool.app.code_places import CodePlaces, Rerank, code_places
 from mctool.app.evaluate.signals import TreeBlocks, fuse
 from mctool.core.errors import BudgetTooSmallError
 from mctool.core.timeline import IntArray
@@ -36,11 +36,17 @@ _UNLIMITED = 1 << 40
 
 
 class RawWindows:
-    """Lays out blocks of one tree. Blocks are named by rank (see ``Timeline.rank``)."""
+    """Lays out blocks of one tree. Blocks are named by rank (see ``Timeline.rank``).
 
-    def __init__(self, tree: Tree, tokenizer: TextTokenizer) -> None:
+    Args:
+        tree: The tree.
+        tokenizer: That of the base model.
+        rerank: Tells which of the functions of a window fits a question best; None where nothing can.
+    """
+
+    def __init__(self, tree: Tree, tokenizer: TextTokenizer, rerank: Rerank | None = None) -> None:
         self._tree, self._timeline = tree, tree.timeline
-        self._tokenizer = tokenizer
+        self._tokenizer, self._rerank = tokenizer, rerank
         names = [document.path for document in tree.documents]
         self._text = TreeText(tree.timeline, tree.tokens, names=names if len(names) > 1 else None)
         self._sizes = [(document.path, document.n_tokens) for document in tree.documents]
@@ -61,11 +67,11 @@ class RawWindows:
         return window.ids
 
     def places(self, question: str, ranks: IntArray) -> CodePlaces | None:
-        """The functions that some blocks show, for a question that may be answered by one's name; none is preferred."""
+        """The functions that some blocks show, for a question that may be answered by one's name."""
         if not len(ranks) or self.kind(question) != "code" or style_of(question) != "short":
             return None
         context = WorkingContext.showing(self._timeline, ranks)
-        return code_places(self._tree, context, np.zeros(len(context)), question)
+        return code_places(self._tree, context, np.zeros(len(context)), question, rerank=self._rerank)
 
     def fit(self, units: Iterable[IntArray], slots: int) -> tuple[list[int], IntArray]:
         """As :meth:`ids`, of the best units whose text, with names, marks and all else, takes at most ``slots``.

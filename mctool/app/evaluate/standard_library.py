@@ -7,17 +7,16 @@ the body, the answer the name of the function as ``json/decoder.py:JSONDecoder.d
 from __future__ import annotations
 
 import ast
-import re
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path, PurePath
 
 from mctool.core.errors import MissingBackendError
 from mctool.sources.corpus import Question, Sample, SampleDocument
+from mctool.sources.docstrings import documented
 
 SET_NAME = f"Python {sys.version_info.major}.{sys.version_info.minor} standard library"
 
@@ -32,11 +31,7 @@ MODULES = (
 )  # fmt: skip
 """Modules and packages of the standard library; those that this Python lacks are left out."""
 
-MIN_WORDS, MAX_WORDS = 5, 35
-MIN_LINES, MAX_LINES = 4, 150
-
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
 
 def modules() -> dict[str, list[SampleDocument]]:
@@ -94,22 +89,11 @@ def lookups() -> list[Sample]:
     ]
 
 
-@dataclass(frozen=True)
-class _Lookup:
-    """A function that can be asked for; all places in characters of the original text."""
-
-    name: str
-    sentence: str
-    start: int
-    docstring: tuple[int, int]
-    body: tuple[int, int]
-
-
 def _strip(document: SampleDocument, number: int) -> tuple[SampleDocument, list[Question]]:
     """A file without the docstrings that questions are made of, and these questions."""
-    found = sorted(_lookups_in(document.text), key=lambda lookup: lookup.docstring)
-    removed = [0, *accumulate(end - start for start, end in (lookup.docstring for lookup in found))]
-    cuts = [lookup.docstring for lookup in found]
+    found = sorted((one for one in documented(document.text) if one.is_asked), key=lambda one: one.docstring)
+    removed = [0, *accumulate(end - start for start, end in (one.docstring for one in found))]
+    cuts = [one.docstring for one in found]
 
     def moved(place: int) -> int:
         return place - removed[sum(start < place for start, _ in cuts)]
@@ -124,43 +108,3 @@ def _strip(document: SampleDocument, number: int) -> tuple[SampleDocument, list[
         for f in found
     ]  # fmt: skip
     return SampleDocument(document.path, kept), questions
-
-
-def _lookups_in(text: str) -> Iterator[_Lookup]:
-    lines = text.split("\n")  # not splitlines, which knows more line ends than Python's grammar
-    line_starts = [0, *accumulate(len(line) + 1 for line in lines)]
-
-    def place(line: int, byte: int) -> int:
-        return line_starts[line - 1] + len(lines[line - 1].encode()[:byte].decode())
-
-    for name, node in _functions(ast.parse(text)):
-        if len(node.body) < 2:
-            continue
-        sentence = first_sentence(ast.get_docstring(node) or "")
-        first, second, last = node.body[0], node.body[1], node.body[-1]
-        n_lines = (last.end_lineno or 0) - second.lineno + 1
-        if f"{node.name}(" in sentence:  # a signature, not a sentence
-            continue
-        if MIN_WORDS <= len(sentence.split()) <= MAX_WORDS and MIN_LINES <= n_lines <= MAX_LINES:
-            yield _Lookup(
-                name,
-                sentence,
-                place(node.lineno, node.col_offset),
-                (place(first.lineno, first.col_offset), place(first.end_lineno or 0, first.end_col_offset or 0)),
-                (place(second.lineno, second.col_offset), place(last.end_lineno or 0, last.end_col_offset or 0)),
-            )
-
-
-def _functions(node: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """All functions with their names as in ``Class.method``."""
-    for child in ast.iter_child_nodes(node):
-        name = f"{owner}{child.name}" if isinstance(child, _NAMED) else ""
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield name, child
-        yield from _functions(child, f"{name}." if name else owner)
-
-
-def first_sentence(docstring: str) -> str:
-    """The first sentence of the first paragraph of a docstring, on one line."""
-    paragraph = " ".join(docstring.partition("\n\n")[0].split())
-    return _SENTENCE_END.split(paragraph, maxsplit=1)[0]

@@ -4,7 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mctool.app.code_places import LENS_NATS, WORD_NATS, CodePlaces, asks_for_place, code_places, focus_config
+from mctool.app.code_places import (
+    FIT_NATS,
+    LENS_NATS,
+    WORD_NATS,
+    CodePlaces,
+    asks_for_place,
+    code_places,
+    focus_config,
+)
 from mctool.core.config import FocusConfig
 from mctool.focus import WorkingContext
 from mctool.nets.model_store import ModelFiles
@@ -14,40 +22,41 @@ from mctool.training.packed_tree import packed_tree
 
 NAMES = ("src/a.py:Ship.sail", "src/a.py:dock", "src/a.py:Boat.sail")
 PLACES = CodePlaces(
-    {name: -n for n, name in enumerate(NAMES)}, "def sail(self):\n    return  self.knots\n\ndef dock(): ..."
+    {name: n for n, name in enumerate(NAMES)}, "def sail(self):\n    return  self.knots\n\ndef dock(): ..."
 )
 
 
 @pytest.mark.parametrize(
-    ("answer", "meant"),
+    ("answer", "name"),
     [
-        ("src/a.py:Ship.sail", NAMES),  # a name that is shown, but perhaps not the best
-        ("return self.knots", ()),  # word for word, but for white space
-        ("src/a.py:Ship.sink", NAMES),  # made up
-        ("```python", NAMES),
-        ("17", ()),  # a value, if a wrong one
-        ("sail", (NAMES[0], NAMES[2])),  # two have that name
-        ("Ship.sail", NAMES[:1]),
-        ("dock", NAMES[1:2]),
+        ("src/a.py:Ship.sail", NAMES[2]),  # a name that is shown, but not the best
+        ("return self.knots", None),  # word for word, but for white space
+        ("src/a.py:Ship.sink", NAMES[2]),  # made up
+        ("```python", NAMES[2]),
+        ("17", None),  # a value, if a wrong one
+        ("sail", NAMES[2]),  # two have that name
+        ("Ship.sail", NAMES[0]),
+        ("dock", NAMES[1]),
+        ("", NAMES[2]),
     ],
 )
-def test_what_an_answer_means(answer, meant):
-    assert PLACES.meant(answer) == {name: PLACES.leanings[name] for name in meant}
+def test_the_best_of_what_an_answer_may_mean_is_named(answer, name):
+    assert PLACES.named(answer) == name
 
 
 @pytest.mark.parametrize(
-    ("answer", "meant"),
-    [("17", NAMES), ("return self.knots", NAMES), ("sail", (NAMES[0], NAMES[2])), (NAMES[1], NAMES)],
+    ("answer", "name"),
+    [("17", NAMES[2]), ("return self.knots", NAMES[2]), ("Ship.sail", NAMES[0]), (NAMES[1], NAMES[2])],
 )
-def test_what_is_meant_where_a_place_is_sought(answer, meant):
-    assert tuple(replace(PLACES, is_sought=True).meant(answer)) == meant
+def test_what_is_named_where_a_place_is_sought(answer, name):
+    assert replace(PLACES, is_sought=True).named(answer) == name
 
 
 @pytest.mark.parametrize("literal", ["47", "-0.5", "'a b'", "None", "true"])
 def test_a_literal_that_is_shown_stays(literal):
     places = CodePlaces({NAMES[0]: 0.0}, f"def sail(self, knots={literal}):", is_sought=True)
-    assert places.meant(literal) == {}
-    assert replace(places, text="").meant(literal) == places.leanings
+    assert places.named(literal) is None
+    assert replace(places, text="").named(literal) == NAMES[0]
 
 
 @pytest.mark.parametrize(
@@ -96,11 +105,6 @@ def test_more_is_shown_where_a_place_in_code_is_sought(question, paths, is_wider
     assert focus_config(roomy, question, paths) == roomy
 
 
-def test_silence_is_made_up():
-    places = CodePlaces({NAMES[0]: 0.0}, "")
-    assert places.meant("") == places.leanings
-
-
 CODE = "".join(
     f"class Boat{letter}:\n    def sail_home(self):\n        return self.harbour\n\n\ndef dock_{letter}(boat):\n"
     f"    boat.moor({letter!r})\n\n\n"
@@ -140,6 +144,23 @@ def test_names_lean_by_the_lens_and_by_the_question(tree):
     sail = "0/boats.py:Boata.sail_home"
     assert asked[sail] - plain[sail] == pytest.approx(WORD_NATS * 2 / 3)  # sail, home, but not sail_home
     assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
+
+
+def test_names_lean_by_how_well_the_text_fits(tree):
+    context, scores = working_context(tree, [0, 4])
+    asked = {}
+
+    def rerank(question, functions):
+        asked[question] = functions
+        return {name: len(name) / 100 for name in functions}
+
+    plain = code_places(tree, context, scores, "Where is it?").leanings
+    reranked = code_places(tree, context, scores, "Where is it?", "Where is the boat?", rerank).leanings
+    texts = asked["Where is the boat?"]
+    assert reranked == pytest.approx({name: leaning + FIT_NATS * len(name) / 100 for name, leaning in plain.items()})
+    assert list(texts) == list(plain)
+    assert texts["0/boats.py:Boata"].strip() == CODE[: CODE.index("def dock_a")].strip()
+    assert texts["0/boats.py:Boata.sail_home"].strip().endswith("return self.harbour")
 
 
 @pytest.mark.parametrize(

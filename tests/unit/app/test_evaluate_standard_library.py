@@ -1,23 +1,7 @@
 import ast
 import re
 
-import pytest
-
-from mctool.app.evaluate.standard_library import first_sentence, lookups, modules
-
-
-@pytest.mark.parametrize(
-    ("docstring", "sentence"),
-    [
-        ("Do it. And more.", "Do it."),
-        ("Do\n    it now!\n\nDetails.", "Do it now!"),
-        ("No end", "No end"),
-        ("Use v1.2 here. Then", "Use v1.2 here."),
-        ("", ""),
-    ],
-)
-def test_first_sentence(docstring, sentence):
-    assert first_sentence(docstring) == sentence
+from mctool.app.evaluate.standard_library import lookups, modules
 
 
 def test_lookups_find_bodies_without_their_docstrings():

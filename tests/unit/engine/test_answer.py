@@ -3,18 +3,14 @@ import pytest
 import torch
 
 from mctool.engine.answer import (
-    ANY_NAME,
     AnswerConfig,
     answer_nats,
     decode_answer,
     likeliest_answer,
-    name_instead,
-    read_twice,
     read_window,
     silence,
 )
 from mctool.engine.assemble import Window
-from mctool.engine.prompt import tail_ids
 from mctool.nets.base_model import BaseModel
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
@@ -214,39 +210,6 @@ def test_an_answer_that_must_speak_does_not_end_before_its_first_word(tokenizer,
     assert spoken.text == tokenizer.decode([spoken.ids[-1]]).strip() != ""
     assert len(spoken.ids) == n_pauses + 1
     assert decode_answer(Reluctant(tokenizer, n_pauses), tokenizer, WINDOW, AnswerConfig(9)).ids == []
-
-
-def test_the_name_that_a_question_speaks_for_takes_the_place_of_an_answer(base, tokenizer, monkeypatch):
-    head, tail = tokenizer.encode("Text: the keeper of the light"), tokenizer.encode("\nQuestion: Which?")
-    window = Window(base.embed(head + tail), np.arange(len(head + tail)) + 3, len(head), len(tail))
-    names = ["a.py:dock", "a.py:sail", "b.py:Ship.sail"]
-    asked, unasked = read_twice(base, tokenizer, window)
-    assert torch.allclose(asked.logits, read_window(base, window).logits, atol=1e-4)
-    any_tail = tail_ids(tokenizer, ANY_NAME)
-    of_any = Window(base.embed(head + any_tail), np.arange(len(head + any_tail)) + 3, len(head), len(any_tail))
-    assert torch.allclose(unasked.logits, read_window(base, of_any).logits, atol=1e-4)
-    free = decode_answer(base, tokenizer, window, AnswerConfig(4), read=asked.fork())
-    gain = {
-        name: answer_nats(base, window, ids) - answer_nats(base, of_any, ids)
-        for name in names
-        if (ids := [*tokenizer.encode(f" {name}"), END])
-    }
-    best, worst = max(gain, key=gain.get), min(gain, key=gain.get)
-    even = dict.fromkeys(names, 0.0)
-    replaced = name_instead(free, asked, unasked, tokenizer, {END}, even)
-    assert replaced.text == best
-    assert replaced.ids == tokenizer.encode(f" {replaced.text}")
-    assert replaced.window is window
-    ahead = gain[best] - gain[worst]
-    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 2 * ahead)
-    for leaning, name in ((0.9 * ahead, best), (1.1 * ahead, worst)):
-        assert name_instead(free, asked, unasked, tokenizer, {END}, even | {worst: leaning}).text == name
-    monkeypatch.setattr("mctool.engine.answer.HOPELESS_NATS", 0.5 * ahead)
-    weighed = []
-    fork = asked.fork()
-    fork.log_likelihoods = lambda names: weighed.extend(names) or [torch.zeros(len(ids)) for ids in names]
-    assert name_instead(free, fork, unasked, tokenizer, {END}, even | {worst: 0.6 * ahead}).text == worst
-    assert weighed == [[*tokenizer.encode(f" {worst}"), END]]
 
 
 class Table:

@@ -1,6 +1,6 @@
 import pytest
 
-from mctool.sources.definitions import defined_lines
+from mctool.sources.definitions import Owner, defined_lines, defined_spans
 
 PYTHON = '''import os
 
@@ -211,3 +211,18 @@ def test_nothing_is_around_nothing():
 def test_lines_tell_where_they_are():
     lines = list(defined_lines(PYTHON, PYTHON.index("wait()")))
     assert [PYTHON[line.start : line.end].strip() for line in lines] == ["wait()", "", "return Ship()", "", "END = 1"]
+
+
+def test_spans_go_from_the_definition_to_the_last_line():
+    spans = {owner.name: PYTHON[slice(*span)].strip() for owner, span in defined_spans(PYTHON).items()}
+    assert list(spans) == ["Ship", "Ship.sail", "Ship.crew", "harbour", "harbour.inner"]
+    assert spans["Ship"].startswith("class Ship:")
+    assert spans["Ship"].endswith("return 3")
+    assert spans["Ship.sail"].startswith("async def sail")
+    assert spans["Ship.sail"].endswith("return knots")
+    assert spans["harbour.inner"] == "def inner():\n        wait()"
+
+
+def test_what_has_one_name_has_one_span():
+    twice = "def a():\n    x()\n\ndef b(): ...\n\ndef a():\n    y()\n"
+    assert defined_spans(twice)[Owner("a", True)] == (0, len(twice))
