@@ -15,7 +15,7 @@ def test_without_minilm_the_install_command_is_named(run_cli, project, monkeypat
 def test_a_reranker_is_trained_for_the_encoder_in_use(run_cli, project, tmp_path, monkeypatch):
     monkeypatch.setenv("MCTOOL_WEIGHTS", str(project))
     code = "".join(
-        f'def sail_{place}(a):\n    """It sails the ship to the {place}."""\n    b = a\n    c = b\n    d = c\n    a = d\n\n'
+        f'def sail_{place}(a):\n    """Sail the ship to the {place}."""\n    b = a\n    c = b\n    d = c\n    a = d\n\n'
         for place in ("harbour", "lighthouse", "storm")
     )
     records = [{"id": name, "text": f"# ==== file: boats.py ====\n{code}"} for name in ("a", "b", "c")]
@@ -29,7 +29,11 @@ def test_a_reranker_is_trained_for_the_encoder_in_use(run_cli, project, tmp_path
     assert trained.code == 0
     assert trained.json["encoder"] == "run/lens"
     assert json.loads((project / "run" / "lens" / "reranker.json").read_text())["trained_questions"] > 0
-    assert [json.loads(line).get("step") for line in (project / "run" / "metrics.jsonl").open()] == [1, 2, None]
+    assert [json.loads(line).get("step") for line in (project / "run" / "metrics.jsonl").read_text().splitlines()] == [
+        1,
+        2,
+        None,
+    ]
     (project / "data.jsonl").write_text('{"id": "a", "text": "no code"}\n')
     refused = run_cli(*train)
     assert refused.code == 2
