@@ -75,7 +75,7 @@ def bare_window(model: BaseModel, tokenizer: TextTokenizer, question: str, style
     """The window of a question without any history."""
     head, tail = prompt_ids(tokenizer, question, style)
     ids = head + tail
-    return Window(model.embed(ids), np.arange(len(ids)), 0, len(tail))
+    return Window(model.embed(ids), np.arange(len(ids)), 0)
 
 
 def assemble(
