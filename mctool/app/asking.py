@@ -217,9 +217,7 @@ class Asking:
         evidence = self._evidence(hits)
         places = None
         if may_name:
-            naming = time.perf_counter()
             places = code_places(self._tree, context, scores, self._question, self._sought, rerank)
-            self._clock.lens += self._ended("names", naming, names=len(places.leanings) if places else 0)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)

@@ -56,15 +56,18 @@ class CodePlaces:
     """Functions and classes of a window.
 
     Attributes:
-        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found, by its
-            text and by its words, in nats; at least one.
+        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
+            words, in nats; at least one.
         text: The raw text of the window.
         is_sought: Whether the question is known to ask for one of them.
+        fits: Tells how well the text of each of some names fits the question, which takes a while; None where nothing
+            can.
     """
 
     leanings: Mapping[str, float]
     text: str
     is_sought: bool = False
+    fits: Callable[[Collection[str]], Mapping[str, float]] | None = None
 
     def named(self, answer: str) -> str | None:
         """The best of the names of which one is to stand in place of an answer; None where it is no name.
@@ -73,7 +76,9 @@ class CodePlaces:
         where a place is sought, where the answer is a name like ``path:method``, shown or made up, or where nothing is
         said but that code follows; none for anything else, which may be a value.
         """
-        return max(self._meant(answer), key=self.leanings.__getitem__, default=None)
+        meant = self._meant(answer)
+        fits = self.fits(meant) if self.fits is not None and len(meant) > 1 else {}
+        return max(meant, key=lambda name: self.leanings[name] + FIT_NATS * fits.get(name, 0.0), default=None)
 
     def _meant(self, answer: str) -> Collection[str]:
         said = _SPACE.sub(" ", answer).strip()
@@ -138,13 +143,15 @@ def code_places(
     of_kind = {name: one for name, one in shown.items() if one.is_function is kind}
     mine = of_kind or {name: one for name, one in shown.items() if one.is_innermost}
     asked, top = set(question_terms(sought or question)), max(one.score for one in mine.values())
-    fits = rerank(sought or question, {name: one.text for name, one in mine.items()}) if rerank else {}
     leanings = {
-        name: LENS_NATS * (one.score - top) + WORD_NATS * _asked_share(name, asked) + FIT_NATS * fits.get(name, 0.0)
-        for name, one in mine.items()
+        name: LENS_NATS * (one.score - top) + WORD_NATS * _asked_share(name, asked) for name, one in mine.items()
     }
     text = "\n".join(tree.text(run.first_block, run.end_block) for run in runs)
-    return CodePlaces(leanings, text, asks_for_place(question))
+
+    def fits(names: Collection[str]) -> Mapping[str, float]:
+        return rerank(sought or question, {name: mine[name].text for name in names}) if rerank is not None else {}
+
+    return CodePlaces(leanings, text, asks_for_place(question), fits)
 
 
 def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mapping[int, float]) -> dict[str, _Shown]:

@@ -146,19 +146,22 @@ def test_names_lean_by_the_lens_and_by_the_question(tree):
     assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
 
 
-def test_names_lean_by_how_well_the_text_fits(tree):
+def test_of_several_names_that_may_be_meant_the_texts_are_read(tree):
     context, scores = working_context(tree, [0, 4])
-    asked = {}
+    read = []
 
     def rerank(question, functions):
-        asked[question] = functions
-        return {name: len(name) / 100 for name in functions}
+        read.append((question, dict(functions)))
+        return {name: float(name == "0/boats.py:Boata") for name in functions}
 
-    plain = code_places(tree, context, scores, "Where is it?").leanings
-    reranked = code_places(tree, context, scores, "Where is it?", "Where is the boat?", rerank).leanings
-    texts = asked["Where is the boat?"]
-    assert reranked == pytest.approx({name: leaning + FIT_NATS * len(name) / 100 for name, leaning in plain.items()})
-    assert list(texts) == list(plain)
+    places = code_places(tree, context, scores, "Where is it?", "Where is the boat?", rerank)
+    assert places.named("Boata.sail_home") == "0/boats.py:Boata.sail_home"
+    assert not read, "there is nothing to choose"
+    assert max(places.leanings.values()) < FIT_NATS + places.leanings["0/boats.py:Boata"]
+    assert places.named("") == "0/boats.py:Boata"
+    ((question, texts),) = read
+    assert question == "Where is the boat?"
+    assert texts.keys() == places.leanings.keys()
     assert texts["0/boats.py:Boata"].strip() == CODE[: CODE.index("def dock_a")].strip()
     assert texts["0/boats.py:Boata.sail_home"].strip().endswith("return self.harbour")
 
