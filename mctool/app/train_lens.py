@@ -6,6 +6,7 @@ The key encoder comes first; LensNet learns to weigh its keys against the words,
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,8 +168,7 @@ def train_function_reranker(run: RerankerRun, report: Callable[[dict[str, Any]],
         MismatchError: There is no key encoder.
         MissingBackendError: A package or a device is not here.
     """
-    encoder = _known_encoder()
-    run.out.mkdir(parents=True, exist_ok=True)
+    encoder = _known_encoder(run.out)
     with _metrics(run.out, report) as note:
         card = train_reranker(run.training, read_sets(run.data), encoder, run.out / FOLDER, run.device, note)
         note({"dev": card.figures})
@@ -196,19 +196,21 @@ def compare_lens_nets(run: LensNetRun, seeds: int, report: Callable[[dict[str, A
 
 
 def _prepare(run: LensNetRun, report: Callable[[dict[str, Any]], None]) -> tuple[KeyEncoder, LensData]:
-    folder = _known_encoder()
+    folder = _known_encoder(run.out)
     encoder = load_key_encoder(folder, choose_device(run.device))
-    run.out.mkdir(parents=True, exist_ok=True)
     wanted = LensDataRun(
         run.data, run.out, run.rows_per_set, run.dev_rows_per_set, run.labels, run.model, run.device, run.training.seed
     )
     return encoder, lens_data(wanted, folder, encoder, report)
 
 
-def _known_encoder() -> Path:
+def _known_encoder(out: Path) -> Path:
+    """The folder of the key encoder in use; it and the nets for it are copied to ``out``, where one is to be new."""
     folder = find_key_encoder()
     if folder is None:
         raise MismatchError("there is no key encoder to train a net for", "train one: `mctool train lens`")
+    if folder.resolve() != (out / FOLDER).resolve():
+        shutil.copytree(folder, out / FOLDER, dirs_exist_ok=True)
     return folder
 
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,6 +32,9 @@ from mctool.nets.key_pieces import PieceRun, WordPieces, batches
 
 BATCH_PIECES = 4096
 """Word pieces of texts side by side in one pass, padding included."""
+
+LONGEST_TEXT = 4000
+"""Characters of a function that can matter, with room to spare."""
 
 ADAPTED = ("query_key_value", "attended", "up", "down")
 """Matrices of a layer that get an addition."""
@@ -59,17 +63,17 @@ class RerankerConfig:
 
 
 class LowRank(nn.Module):
-    """A matrix of low rank that is added to another one, nothing at first."""
+    """A matrix of low rank that is added to another one, nothing at first: B A, as in LoRA."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
         outputs, inputs = weight.shape
-        self.down = nn.Parameter(torch.randn(rank, inputs) / math.sqrt(inputs))
-        self.up = nn.Parameter(torch.zeros(outputs, rank))
+        self.a = nn.Parameter(torch.randn(rank, inputs) / math.sqrt(inputs))
+        self.b = nn.Parameter(torch.zeros(outputs, rank))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The sum."""
-        return weight + self.up @ self.down
+        return weight + self.b @ self.a
 
 
 class RerankerNet(nn.Module):
@@ -97,8 +101,13 @@ class RerankerNet(nn.Module):
         self.piece_weight = nn.Parameter(torch.zeros(key_net.config.width))
 
     def additions(self) -> dict[str, Tensor]:
-        """All that is trained, by name."""
-        return {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
+        """All that is trained, by name, as in ``layers.3.up.a``."""
+        found = {"piece_weight": cast(Tensor, self.piece_weight)}
+        for number in range(len(self.key_net.layers) - self.config.layers, len(self.key_net.layers)):
+            for name in ADAPTED:
+                (added,) = getattr(self.key_net.layers[number], name).parametrizations.weight
+                found |= {f"layers.{number}.{name}.a": added.a, f"layers.{number}.{name}.b": added.b}
+        return found
 
     def merge(self) -> None:
         """Add the additions for good: it is the faster for it and cannot be trained any more."""
@@ -179,4 +188,4 @@ class Reranker:
 
 def shown_function(name: str, text: str) -> str:
     """A function as the reranker reads it, below the name of its file and its own."""
-    return f"{PurePath(name).name}\n{text}"
+    return f"{PurePath(name).name}\n{text[:LONGEST_TEXT]}"

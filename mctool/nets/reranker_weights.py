@@ -49,9 +49,12 @@ def load_reranker(folder: Path, device: torch.device | str = "cpu") -> Reranker 
         card = RerankerCard(RerankerConfig(**fields.pop("config")), **fields)
         net = RerankerNet(key_net, card.config)
         held = load_file(folder / WEIGHTS_FILE)
-        if set(held) != set(net.additions()):
-            raise ValueError("other weights than its card describes")
-        net.load_state_dict({name: weight.float() for name, weight in held.items()}, strict=False)
+        additions = net.additions()
+        if held.keys() != additions.keys():
+            raise ValueError("it holds other weights than its card describes")
+        with torch.no_grad():
+            for name, weight in additions.items():
+                weight.copy_(held[name])
     except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError, MismatchError) as error:
         raise _mismatch(folder, f"its files cannot be read ({str(error).splitlines()[0]})") from error
     if card.encoder != fingerprint:

@@ -81,13 +81,15 @@ class _Definition(NamedTuple):
     indent: int
     name: str
     is_function: bool
+    start: int
 
 
 class Owner(NamedTuple):
-    """A function or a class that a line belongs to, named as in ``Class.method``."""
+    """A function or a class that a line belongs to, named as in ``Class.method``; ``start`` is its first character."""
 
     name: str
     is_function: bool
+    start: int
 
 
 class DefinedLine(NamedTuple):
@@ -128,25 +130,19 @@ def defined_lines(text: str, start: int) -> Iterator[DefinedLine]:
         begin, place = place, place + len(line)
         if place > start:
             owners = [
-                Owner(".".join(outer.name for outer in open_definitions[:n]), one.is_function)
+                Owner(".".join(outer.name for outer in open_definitions[:n]), one.is_function, one.start)
                 for n, one in enumerate(open_definitions, 1)
             ]
             yield DefinedLine(begin, place, owners)
 
 
-def defined_spans(text: str) -> dict[Owner, tuple[int, int]]:
-    """Where each function and class of a text begins and ends, in the order in which they begin.
-
-    Those of one name, as of a property and its setter, are taken for one.
+def defined_spans(text: str) -> dict[Owner, int]:
+    """The functions and classes of a text in the order in which they begin, and where each ends.
 
     Args:
         text: Source code, from its first character.
     """
-    spans: dict[Owner, tuple[int, int]] = {}
-    for line in defined_lines(text, 0):
-        for owner in line.owners:
-            spans[owner] = spans[owner][0] if owner in spans else line.start, line.end
-    return spans
+    return {owner: line.end for line in defined_lines(text, 0) for owner in line.owners}
 
 
 def _definition_at(text: str, place: int) -> _Definition | None:
@@ -154,5 +150,5 @@ def _definition_at(text: str, place: int) -> _Definition | None:
     for pattern, is_function in _DEFINITIONS:
         if match := pattern.match(text, place):
             name = ".".join(re.findall(r"[\w$-]+", re.sub("<.*>", "", match["name"])))
-            return _Definition(len(match["indent"]), name, is_function)
+            return _Definition(len(match["indent"]), name, is_function, place)
     return None

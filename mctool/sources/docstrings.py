@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 MIN_WORDS, MAX_WORDS = 5, 35
-MIN_LINES, MAX_LINES = 4, 150
 
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,26 @@ class Documented:
     body_lines: int
 
     @property
-    def is_asked(self) -> bool:
-        """Whether the sentence makes a question: a sentence, no signature, about a function that does something."""
-        if f"{self.name.rpartition('.')[2]}(" in self.sentence:
-            return False
-        n_words = len(self.sentence.split())
-        return MIN_WORDS <= n_words <= MAX_WORDS and MIN_LINES <= self.body_lines <= MAX_LINES
+    def is_question(self) -> bool:
+        """Whether the sentence asks for the function: it is neither a signature nor too short or too long."""
+        is_signature = f"{self.name.rpartition('.')[2]}(" in self.sentence
+        return not is_signature and MIN_WORDS <= len(self.sentence.split()) <= MAX_WORDS
 
 
 def documented(text: str) -> Iterator[Documented]:
-    """The functions of a Python file that have a docstring and more.
+    """The functions of a Python file that have a docstring and more; none of a text that Python cannot read."""
+    line_starts = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
 
-    Raises:
-        SyntaxError: It is not Python.
-    """
-    lines = text.split("\n")  # not splitlines, which knows more line ends than Python's grammar
-    line_starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    def place(line: int | None, byte: int | None) -> int:
+        start, end = line_starts[(line or 1) - 1 : (line or 1) + 1]
+        return start + len(text[start:end].encode()[:byte].decode())
 
-    def place(line: int, byte: int) -> int:
-        return line_starts[line - 1] + len(lines[line - 1].encode()[:byte].decode())
-
-    for name, node in _functions(ast.parse(text)):
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            module = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for what is nested too deep
+        return
+    for name, node in _functions(module):
         docstring = ast.get_docstring(node)
         if docstring is None or len(node.body) < 2:
             continue
@@ -65,19 +64,22 @@ def documented(text: str) -> Iterator[Documented]:
             name,
             first_sentence(docstring),
             place(node.lineno, node.col_offset),
-            (place(first.lineno, first.col_offset), place(first.end_lineno or 0, first.end_col_offset or 0)),
-            (place(second.lineno, second.col_offset), place(last.end_lineno or 0, last.end_col_offset or 0)),
+            (place(first.lineno, first.col_offset), place(first.end_lineno, first.end_col_offset)),
+            (place(second.lineno, second.col_offset), place(last.end_lineno, last.end_col_offset)),
             (last.end_lineno or 0) - second.lineno + 1,
         )
 
 
-def _functions(node: ast.AST, owner: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """All functions with their names as in ``Class.method``."""
-    for child in ast.iter_child_nodes(node):
-        name = f"{owner}{child.name}" if isinstance(child, _NAMED) else ""
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield name, child
-        yield from _functions(child, f"{name}." if name else owner)
+def _functions(module: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """All functions in the order of the text, with their names as in ``Class.method``."""
+    left: list[tuple[ast.AST, str]] = [(module, "")]
+    while left:
+        node, owner = left.pop()
+        if isinstance(node, _NAMED):
+            if not isinstance(node, ast.ClassDef):
+                yield f"{owner}{node.name}", node
+            owner = f"{owner}{node.name}."
+        left += [(child, owner) for child in ast.iter_child_nodes(node)][::-1]
 
 
 def first_sentence(docstring: str) -> str:

@@ -24,14 +24,14 @@ from mctool.nets.key_net import KeyNet
 from mctool.nets.key_pieces import WordPieces, batches
 from mctool.nets.key_weights import load_key_net
 from mctool.nets.reranker import BATCH_PIECES, Reranker, RerankerConfig, RerankerNet, shown_function
-from mctool.nets.reranker_weights import RerankerCard, write_reranker
+from mctool.nets.reranker_weights import RerankerCard, load_reranker, write_reranker
 from mctool.sources.corpus import Sample, in_dev_split, in_scorer_split
 from mctool.training.keys_loop import rate_share
 from mctool.training.reranker_data import FunctionCorpus, RerankBatch, RerankShape, Vectors
 
 Metrics = dict[str, Any]
 
-MINED_PIECES = 96
+MINED_PIECES = 64
 """Word pieces of a function that tell whether it is like a question."""
 
 DEV_QUESTIONS = 240
@@ -100,7 +100,7 @@ def train_reranker(
         config: How.
         sets: Samples by set.
         encoder: Folder of the key encoder.
-        out: Folder for the reranker, also as it stands every few minutes.
+        out: Folder for the reranker, also as it stands every few minutes; it holds the same key encoder.
         device: As given to ``--device``.
         note: Takes the metrics of each step.
 
@@ -115,20 +115,28 @@ def train_reranker(
     place = choose_device(device)
     key_net, tokenizer, fingerprint = load_key_net(encoder)
     pieces = WordPieces(tokenizer, key_net.config.positions)
-    vectors = key_vectors(key_net.to(place, choose_dtype("auto", place)).eval().requires_grad_(False), pieces)
-    samples = [sample for some in sets.values() for sample in some]
-    mine = [sample for sample in samples if not (in_dev_split(sample) or in_scorer_split(sample))]
-    corpus = FunctionCorpus(mine, vectors)
     torch.manual_seed(config.seed)
     shape = replace(config.config, layers=min(config.config.layers, key_net.config.layers))
     net = RerankerNet(key_net, shape).to(place)
+    vectors = key_vectors(key_net.to(place, choose_dtype("auto", place)).eval().requires_grad_(False), pieces)
+    samples = [sample for some in sets.values() for sample in some]
+    corpus = FunctionCorpus([one for one in samples if not (in_dev_split(one) or in_scorer_split(one))], vectors)
+    dev = _dev_corpus(samples, vectors)
     card = RerankerCard(shape, fingerprint, corpus.n_questions)
     fit_reranker(config, net, pieces, corpus, note, lambda: write_reranker(out, net, card))
-    kept = [sample for sample in samples if in_dev_split(sample)]
-    figures = {} if not kept else dev_figures(Reranker(_copy(net, key_net), tokenizer, place), kept, vectors)
-    card = replace(card, figures=figures)
     write_reranker(out, net, card)
+    if dev is not None and (reranker := load_reranker(out, place)) is not None:
+        card = replace(card, figures=dev_figures(reranker, dev, vectors))
+        write_reranker(out, net, card)
     return card
+
+
+def _dev_corpus(samples: Sequence[Sample], vectors: Vectors) -> FunctionCorpus | None:
+    """The functions of the records that are kept for measuring; None where nothing is asked for them."""
+    try:
+        return FunctionCorpus([sample for sample in samples if in_dev_split(sample)], vectors)
+    except UsageError:
+        return None
 
 
 def fit_reranker(
@@ -190,24 +198,18 @@ def key_vectors(net: KeyNet, pieces: WordPieces) -> Vectors:
     return vectors
 
 
-def dev_figures(reranker: Reranker, samples: Sequence[Sample], vectors: Vectors) -> dict[str, float]:
+def dev_figures(reranker: Reranker, corpus: FunctionCorpus, vectors: Vectors) -> dict[str, float]:
     """Share of questions whose function fits best among the likest by keys, by the reranker and by keys."""
     first, first_by_keys = [], []
-    for question, functions in FunctionCorpus(samples, vectors).lists(
-        DEV_QUESTIONS, DEV_LENGTH, np.random.default_rng(0)
-    ):
-        fits = list(reranker(question, functions).values())
+    for question, functions in corpus.lists(DEV_QUESTIONS, DEV_LENGTH, np.random.default_rng(0)):
+        mine, *others = reranker(question, functions).values()
+        first.append(mine > max(others))
         texts = [shown_function(name, text) for name, text in functions.items()]
-        first.append(np.argmax(fits) == 0)
-        first_by_keys.append((vectors([question], True) @ vectors(texts, False).T).argmax() == 0)
+        by_keys = (vectors([question], True) @ vectors(texts, False).T)[0]
+        first_by_keys.append(by_keys[0] > by_keys[1:].max())
+    if not first:
+        return {}
     return {
         f"first of {DEV_LENGTH}": round(float(np.mean(first)), 4),
         f"first of {DEV_LENGTH} by keys": round(float(np.mean(first_by_keys)), 4),
     }
-
-
-def _copy(net: RerankerNet, key_net: KeyNet) -> RerankerNet:
-    """The same net, to be merged while the other stays as it is."""
-    copy = RerankerNet(key_net, net.config).to(net.piece_weight.device)
-    copy.load_state_dict(net.state_dict())
-    return copy

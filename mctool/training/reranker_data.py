@@ -1,14 +1,14 @@
 """Functions of packages and what is asked for them, to train the reranker on.
 
-Questions are those of the records and, where a function kept its docstring, the first sentence of it: the text of a
-function that is asked for lacks its docstring.
+Questions are those of the records and, where a function kept its docstring, the first sentence of it. No function is
+shown with its docstring, be it asked for or not: to have none would give away the one that is asked for.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -24,17 +24,11 @@ from mctool.tree.bm25 import rank_texts
 Vectors = Callable[[Sequence[str], bool], npt.NDArray[np.float32]]
 """Texts, or questions if the second argument is true, to vectors of length 1, shape [n, D]."""
 
-LONGEST = 4000
-"""Characters that are kept of a function."""
-
 SHORTEST = 30
 """Characters of a function that is worth naming."""
 
 NEAR_KEYS, NEAR_WORDS = 32, 12
 """Functions that mislead: so many whose vectors are like the question, and so many that share words with it."""
-
-BARE_SHARE = 0.7
-"""Share of the functions that are not asked for which lack their docstrings too, lest that gives the others away."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +37,18 @@ class Function:
 
     Attributes:
         name: As in ``path:Class.method``.
-        text: As it stands.
-        bare: Without its docstring.
+        text: Without the docstring of a function.
         question: What is asked for it; None where nothing is.
     """
 
     name: str
     text: str
-    bare: str
     question: str | None
 
     def overlaps(self, other: Function) -> bool:
         """Whether one is part of the other, or they say the same: neither is wrong in place of the other."""
         return (
-            self.name.startswith(f"{other.name}.") or other.name.startswith(f"{self.name}.") or self.bare == other.bare
+            self.name.startswith(f"{other.name}.") or other.name.startswith(f"{self.name}.") or self.text == other.text
         )
 
 
@@ -119,19 +111,15 @@ class FunctionCorpus:
         misleading = [_draw_near(near[one], rng) for one in asked for _ in range(shape.misleading) if any(near[one])]
         places = list(dict.fromkeys([*asked, *misleading]))
         shown = [functions[place] for place in places]
-        texts = [
-            one.bare if place in asked or rng.random() < BARE_SHARE else one.text
-            for place, one in zip(places, shown, strict=True)
-        ]
         return RerankBatch(
             [cast(str, functions[one].question) for one in asked],
-            [shown_function(one.name, text) for one, text in zip(shown, texts, strict=True)],
+            [shown_function(one.name, one.text) for one in shown],
             np.arange(len(asked)),
             np.array([[functions[a] is not one and functions[a].overlaps(one) for one in shown] for a in asked]),
         )
 
     def lists(self, most: int, length: int, rng: np.random.Generator) -> list[tuple[str, dict[str, str]]]:
-        """Questions to measure on, each with the function that it asks for and then the likest others.
+        """Questions to measure on, each with the function that it asks for and then as many others, the likest.
 
         Args:
             most: Most questions.
@@ -146,30 +134,30 @@ class FunctionCorpus:
             for asked, (by_keys, _) in self.near(number).items():
                 one = functions[asked]
                 listed = [one, *(functions[place] for place in by_keys if not one.overlaps(functions[place]))]
-                found.append((cast(str, one.question), {each.name: each.bare for each in listed[:length]}))
+                texts = {each.name: each.text for each in listed[:length]}
+                if len(texts) == length:
+                    found.append((cast(str, one.question), texts))
         return [found[place] for place in rng.permutation(len(found))[:most].tolist()]
 
     def near(self, number: int) -> dict[int, list[list[int]]]:
         """For each asked function of a package, which others are like its question by vectors, and which by words."""
         if number not in self._near:
             functions = self._packages[number]
-            texts = [shown_function(one.name, one.bare) for one in functions]
+            texts = [shown_function(one.name, one.text) for one in functions]
             asked = {place: one.question for place, one in enumerate(functions) if one.question is not None}
             by_words = rank_texts(texts)
             fits = self._vectors(list(asked.values()), True) @ self._vectors(texts, False).T
             self._near[number] = {
-                place: [
-                    [other for other in np.argsort(-fit)[: NEAR_KEYS + 1].tolist() if other != place][:NEAR_KEYS],
-                    _best_by_words(by_words.scores(question), place),
-                ]
+                place: [_best(fit, place, NEAR_KEYS), _best(by_words.scores(question), place, NEAR_WORDS, above=0.0)]
                 for (place, question), fit in zip(asked.items(), fits, strict=True)
             }
         return self._near[number]
 
 
-def _best_by_words(scores: npt.NDArray[np.floating], place: int) -> list[int]:
-    order = np.argsort(-scores, kind="stable")[: NEAR_WORDS + 1].tolist()
-    return [other for other in order if other != place and scores[other] > 0][:NEAR_WORDS]
+def _best(scores: npt.NDArray[np.floating], place: int, most: int, above: float = -np.inf) -> list[int]:
+    """Which others score best, and more than ``above``."""
+    order = np.argsort(-scores, kind="stable")[: most + 1].tolist()
+    return [other for other in order if other != place and scores[other] > above][:most]
 
 
 def _draw_near(near: list[list[int]], rng: np.random.Generator) -> int:
@@ -185,32 +173,26 @@ def _functions_of(sample: Sample) -> list[Function]:
     """The functions of a package; what is asked for several of them is asked for none."""
     found = []
     for number, document in enumerate(sample.documents):
-        asked = {
-            one.answer.rpartition(":")[2]: one.text
-            for one in sample.questions
-            if one.document == number and one.any_block
-        }
+        asked = {one.def_start: one.text for one in sample.questions if one.document == number}
         found += _functions_in(document, asked)
     counts = Counter(one.question for one in found)
-    return [one if counts[one.question] == 1 else Function(one.name, one.text, one.bare, None) for one in found]
+    return [one if counts[one.question] == 1 else replace(one, question=None) for one in found]
 
 
-def _functions_in(document: SampleDocument, asked: dict[str, str]) -> list[Function]:
-    try:
-        told = {one.name: one for one in documented(document.text)}
-    except (SyntaxError, ValueError):
-        told = {}
+def _functions_in(document: SampleDocument, asked: Mapping[int | None, str]) -> list[Function]:
+    """The functions of a file, some of which are asked for, by where their definitions begin."""
+    told = {one.start: one for one in documented(document.text)}
     found = []
-    for owner, (start, end) in defined_spans(document.text).items():
-        text = document.text[start:end]
+    for owner, end in defined_spans(document.text).items():
+        text = document.text[owner.start : end]
         if len(text) < SHORTEST:
             continue
-        mine = told.get(owner.name) if owner.is_function else None
-        if mine is not None and not start <= mine.docstring[0] <= mine.docstring[1] <= end:
-            mine = None
-        bare = text if mine is None else _without(text, mine, start)
-        question = asked.get(owner.name) or (mine.sentence if mine is not None and mine.is_asked else None)
-        found.append(Function(f"{document.path}:{owner.name}", text[:LONGEST], bare[:LONGEST], question))
+        start = owner.start + len(text) - len(text.lstrip())
+        question, mine = asked.get(start), told.get(start)
+        if mine is not None and mine.docstring[1] <= end:
+            text = _without(text, mine, owner.start)
+            question = question or (mine.sentence if mine.is_question else None)
+        found.append(Function(f"{document.path}:{owner.name}", text, question))
     return found
 
 

@@ -31,6 +31,9 @@ MODULES = (
 )  # fmt: skip
 """Modules and packages of the standard library; those that this Python lacks are left out."""
 
+MIN_LINES, MAX_LINES = 4, 150
+"""Lines of the body of a function that is worth asking for."""
+
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -91,7 +94,8 @@ def lookups() -> list[Sample]:
 
 def _strip(document: SampleDocument, number: int) -> tuple[SampleDocument, list[Question]]:
     """A file without the docstrings that questions are made of, and these questions."""
-    found = sorted((one for one in documented(document.text) if one.is_asked), key=lambda one: one.docstring)
+    asked = (one for one in documented(document.text) if one.is_question and MIN_LINES <= one.body_lines <= MAX_LINES)
+    found = sorted(asked, key=lambda one: one.docstring)
     removed = [0, *accumulate(end - start for start, end in (one.docstring for one in found))]
     cuts = [one.docstring for one in found]
 

@@ -214,7 +214,7 @@ def test_lines_tell_where_they_are():
 
 
 def test_spans_go_from_the_definition_to_the_last_line():
-    spans = {owner.name: PYTHON[slice(*span)].strip() for owner, span in defined_spans(PYTHON).items()}
+    spans = {owner.name: PYTHON[owner.start : end].strip() for owner, end in defined_spans(PYTHON).items()}
     assert list(spans) == ["Ship", "Ship.sail", "Ship.crew", "harbour", "harbour.inner"]
     assert spans["Ship"].startswith("class Ship:")
     assert spans["Ship"].endswith("return 3")
@@ -223,6 +223,9 @@ def test_spans_go_from_the_definition_to_the_last_line():
     assert spans["harbour.inner"] == "def inner():\n        wait()"
 
 
-def test_what_has_one_name_has_one_span():
-    twice = "def a():\n    x()\n\ndef b(): ...\n\ndef a():\n    y()\n"
-    assert defined_spans(twice)[Owner("a", True)] == (0, len(twice))
+def test_what_has_one_name_is_told_apart_by_its_place():
+    first, second = "def a():\n    x()\n\n", "def a():\n    y()\n"
+    assert list(defined_spans(first + second).items()) == [
+        (Owner("a", True, 0), len(first)),
+        (Owner("a", True, len(first)), len(first + second)),
+    ]

@@ -60,10 +60,23 @@ def test_functions_with_a_docstring_and_more():
     assert sail.body_lines == 4
 
 
-def test_signatures_and_short_functions_are_not_asked_for():
-    assert {one.name: one.is_asked for one in documented(TEXT)} == {"Ship.sail": True, "dock": False, "short": False}
+def test_a_signature_is_no_question():
+    assert {one.name: one.is_question for one in documented(TEXT)} == {"Ship.sail": True, "dock": False, "short": True}
 
 
-def test_other_text_is_no_python():
-    with pytest.raises(SyntaxError):
-        list(documented("func main() {"))
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_every_line_end_of_python_is_one(line_end):
+    text = TEXT.replace("\n", line_end)
+    found = {one.name: text[slice(*one.body)] for one in documented(text)}
+    assert found["Ship.sail"].startswith("self.knots")
+    assert found["short"] == "return 1"
+
+
+@pytest.mark.parametrize("text", ["func main() {", "a = 1\x00", "(" * 5000, f"a = {'1+' * 20_000}1"])
+def test_nothing_is_found_where_python_cannot_read(text):
+    assert list(documented(text)) == []
+
+
+def test_deep_expressions_and_odd_escapes_are_no_hindrance():
+    deep = f"a = {'1+' * 300}1\nb = '\\d'\n"
+    assert len(list(documented(deep + TEXT))) == 3
