@@ -139,7 +139,7 @@ class AnswerNets:
             on_text: See :func:`mctool.engine.answer.decode_answer`.
             refocus: See there.
             places: The functions and classes that the window shows, where a name may be asked for; None without an
-                adapter, which alone has learnt to name them. See :class:`mctool.app.code_places.CodePlaces`.
+                adapter, which alone has learnt to answer by one. See :class:`mctool.app.code_places.CodePlaces`.
         """
         from mctool.engine.answer import decode_answer, likeliest_answer, read_window, silence
 
@@ -164,9 +164,11 @@ class AnswerNets:
                 on_text=None if places else on_text, refocus=refocus, read=decoding,
             )  # fmt: skip
             if places is not None:
+                naming = time.perf_counter()
                 if name := places.named(answer.text):
                     answer = replace(answer, text=name, ids=self.tokenizer.encode(f" {name}"))
-                answer = replace(answer, first_token_at=time.perf_counter())  # nothing of it was told before
+                now = time.perf_counter()  # nothing of the answer was told before
+                answer = replace(answer, first_token_at=now, decode_seconds=answer.decode_seconds + now - naming)
                 if on_text is not None:
                     on_text(answer.text)
         first_token_at = answer.first_token_at or time.perf_counter()

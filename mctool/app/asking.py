@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import PurePath
@@ -59,6 +59,7 @@ class Asking:
     ) -> None:
         self._clock = _Clock()
         self._sought = " ".join([*(f"{turn.question} {turn.answer or ''}" for turn in turns), question])
+        self._asked = " ".join([question, *(turn.question for turn in reversed(turns))])
         self._prompted = after_turns(turns, question)
         self._reader, self._tree = reader, reader.tree
         self._question, self._config, self._listeners = question, config, listeners
@@ -211,17 +212,19 @@ class Asking:
         with gc_paused():
             from mctool.engine.answer import AnswerConfig
         _ = nets.model
-        rerank = self._reader.lenses.reranker if may_name and self._lens_name != "lexical" else None
         self._clock.load += self._ended("load", loading)
         config = AnswerConfig(self._config.max_new_tokens, self._config.temperature, self._config.seed)
         evidence = self._evidence(hits)
         places = None
         if may_name:
-            places = code_places(self._tree, context, scores, self._question, self._sought, rerank)
+            places = code_places(self._tree, context, scores, self._question, self._sought, self._rerank)
         window, reading_at = self._window(self._focus), time.perf_counter()
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
         self._told_reading(reading, len(window), reading_at)
         return reading
+
+    def _rerank(self, functions: Mapping[str, str]) -> Mapping[str, float]:
+        return {} if self._lens_name == "lexical" else self._reader.lenses.rerank(self._asked, functions)
 
     def _told_reading(self, reading: Reading, n_read: int, started: float) -> None:
         """Tell of the two parts of what has just ended: up to the first token, and from there on."""

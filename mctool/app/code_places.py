@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +14,14 @@ from mctool.core.config import FocusConfig
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import WorkingContext
 from mctool.focus.lens import FloatArray
-from mctool.sources.definitions import defined_lines, defined_spans
+from mctool.sources.definitions import Owner, defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
 
-LENS_NATS, WORD_NATS, FIT_NATS = 8.0, 3.0, 20.0
+LENS_WEIGHT, WORD_WEIGHT, FIT_WEIGHT = 8.0, 3.0, 20.0
 """What the focus score of a function's best block, the share of the words of its name that are asked for, and how well
-its text fits the question count in nats; chosen on lookups that no net was trained on."""
+its text fits the question count; chosen on lookups that no net was trained on."""
 
 PLACE_TOKENS, PLACE_SHARE = 256, 0.3
 """Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
@@ -29,8 +30,9 @@ choose from mislead the reader less than more text does in other answers."""
 AFTER_BLOCKS = 8
 """Blocks that are looked at after the last raw one of a document: a function that begins there is read on in."""
 
-Rerank = Callable[[str, Mapping[str, str]], Mapping[str, float]]
-"""How well each function, text by name, fits a question; see :class:`mctool.nets.reranker.Reranker`."""
+Rerank = Callable[[Mapping[str, str]], Mapping[str, float]]
+"""How well each function, text by name, fits the question, see :class:`mctool.nets.reranker.Reranker`; {} where nothing
+can tell."""
 
 _SPACE = re.compile(r"\s+")
 _MADE_UP = re.compile(r"\S*:\s?\w|:?$|```")
@@ -57,17 +59,17 @@ class CodePlaces:
 
     Attributes:
         leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
-            words, in nats; at least one.
+            words; at least one.
         text: The raw text of the window.
         is_sought: Whether the question is known to ask for one of them.
-        fits: Tells how well the text of each of some names fits the question, which takes a while; None where nothing
-            can.
+        fits: Tells how well the text of each of some names fits the question, which takes a while; {} where nothing can
+            tell.
     """
 
     leanings: Mapping[str, float]
     text: str
     is_sought: bool = False
-    fits: Callable[[Collection[str]], Mapping[str, float]] | None = None
+    fits: Callable[[Collection[str]], Mapping[str, float]] = lambda _names: {}
 
     def named(self, answer: str) -> str | None:
         """The best of the names of which one is to stand in place of an answer; None where it is no name.
@@ -77,8 +79,8 @@ class CodePlaces:
         said but that code follows; none for anything else, which may be a value.
         """
         meant = self._meant(answer)
-        fits = self.fits(meant) if self.fits is not None and len(meant) > 1 else {}
-        return max(meant, key=lambda name: self.leanings[name] + FIT_NATS * fits.get(name, 0.0), default=None)
+        fits = self.fits(meant) if len(meant) > 1 else {}
+        return max(meant, key=lambda name: self.leanings[name] + FIT_WEIGHT * fits.get(name, 0.0), default=None)
 
     def _meant(self, answer: str) -> Collection[str]:
         said = _SPACE.sub(" ", answer).strip()
@@ -115,7 +117,7 @@ def code_places(
     scores: FloatArray,
     question: str,
     sought: str | None = None,
-    rerank: Rerank | None = None,
+    rerank: Rerank = lambda _functions: {},
 ) -> CodePlaces | None:
     """The functions and classes to which the raw text of a working context belongs; None when there are none.
 
@@ -127,7 +129,7 @@ def code_places(
         scores: Focus score of each of its entries, shape [n].
         question: What is asked.
         sought: The question with what was said before; None for the question alone.
-        rerank: Reads the functions; None where nothing can.
+        rerank: Reads functions.
     """
     is_raw = context.lod == 0
     score_of = dict(zip(context.index[is_raw].tolist(), scores[is_raw].tolist(), strict=True))
@@ -144,36 +146,33 @@ def code_places(
     mine = of_kind or {name: one for name, one in shown.items() if one.is_innermost}
     asked, top = set(question_terms(sought or question)), max(one.score for one in mine.values())
     leanings = {
-        name: LENS_NATS * (one.score - top) + WORD_NATS * _asked_share(name, asked) for name, one in mine.items()
+        name: LENS_WEIGHT * (one.score - top) + WORD_WEIGHT * _asked_share(name, asked) for name, one in mine.items()
     }
     text = "\n".join(tree.text(run.first_block, run.end_block) for run in runs)
 
     def fits(names: Collection[str]) -> Mapping[str, float]:
-        return rerank(sought or question, {name: mine[name].text for name in names}) if rerank is not None else {}
+        return rerank({name: mine[name].text for name in names})
 
     return CodePlaces(leanings, text, asks_for_place(question), fits)
 
 
 def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mapping[int, float]) -> dict[str, _Shown]:
-    """What raw runs of a document show, by name."""
+    """What raw runs of a document show, by name; of several of one name, what is shown best."""
     blocks = np.concatenate([np.arange(run.first_block, run.end_block) for run in runs])
     starts, ends = tree.char_ranges(blocks, blocks + 1)
     first, end = (int(bound[document]) for bound in (tree.timeline.first_block, tree.timeline.end_block))
     text = tree.text(first, min(int(blocks[-1]) + 1 + AFTER_BLOCKS, end))
-    shown: dict[str, _Shown] = {}
-    for line in defined_lines(text, int(starts[0])):
+    shown: dict[Owner, _Shown] = {}
+    for line in defined_lines(text, 0):
         touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
-        if not touched:
-            continue
-        score = max(score_of[block] for block in touched)
-        for owner in line.owners:
-            one = shown.setdefault(owner.name, _Shown(owner.is_function, "", score, is_innermost=False))
+        score = max((score_of[block] for block in touched), default=-math.inf)
+        for place, owner in enumerate(line.owners, 1):
+            one = shown.setdefault(owner, _Shown(owner.is_function, "", -math.inf, is_innermost=False))
+            one.text = text[owner.start : line.end]
             one.score = max(one.score, score)
-            one.is_innermost |= owner.name in line.names
-    for owner, (begin, stop) in defined_spans(text).items():
-        if owner.name in shown:
-            shown[owner.name].text = text[begin:stop]
-    return shown
+            one.is_innermost |= bool(touched) and (owner.is_function or place == len(line.owners))
+    found = sorted(shown.items(), key=lambda pair: pair[1].score)
+    return {owner.name: one for owner, one in found if one.score > -math.inf}
 
 
 def asks_for_place(question: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,16 +60,19 @@ class KeyNets:
         return load_lens_net(self._folder, NAMES, self.fingerprint)
 
     @cached_property
-    def reranker(self) -> Reranker | None:
-        """The reranker that was trained with the encoder; None without one.
-
-        Raises:
-            MismatchError: It is damaged or does not fit.
-        """
+    def _reranker(self) -> Reranker | None:
         from mctool.nets.device import choose_device
         from mctool.nets.reranker_weights import load_reranker
 
         return load_reranker(self._folder, choose_device(self._device))
+
+    def rerank(self, question: str, functions: Mapping[str, str]) -> Mapping[str, float]:
+        """How well each function, text by name, fits a question, from -1 to 1; {} without a reranker.
+
+        Raises:
+            MismatchError: The reranker does not fit the key encoder.
+        """
+        return self._reranker(question, functions) if self._reranker is not None else {}
 
     def load(self) -> None:
         """Load the nets unless they are here, but for the reranker, which few questions need."""

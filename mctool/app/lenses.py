@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +20,6 @@ from mctool.focus.lexical_lens import lexical_lens, shown_share
 from mctool.focus.scored_lens import CANDIDATES, scored_lens
 from mctool.tree import Tree, TreeKeys
 from mctool.tree.centroids import FloatArray
-
-if TYPE_CHECKING:
-    from mctool.nets.reranker import Reranker
 
 FLAT_BLOCKS = 100_000
 """Most live blocks of a tree whose keys are all compared with a question; in larger ones, the walk chooses nodes."""
@@ -117,14 +113,9 @@ class Lenses:
             similarity = similarity[np.isin(owners, documents)]
         return Evidence(shown_share(timeline, hits, shown), float(similarity.max(initial=-1.0)))
 
-    @property
-    def reranker(self) -> Reranker | None:
-        """What tells which of some functions fits a question best; None without one.
-
-        Raises:
-            MismatchError: It is damaged or does not fit the key encoder.
-        """
-        return self._nets.reranker if self._nets is not None else None
+    def rerank(self, question: str, functions: Mapping[str, str]) -> Mapping[str, float]:
+        """See :meth:`mctool.app.key_nets.KeyNets.rerank`; {} without nets, too."""
+        return self._nets.rerank(question, functions) if self._nets is not None else {}
 
     @property
     def has_keys(self) -> bool:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mctool.app.answer_nets import reading_kind
-from mctool.app.code_places import CodePlaces, Rerank, code_places
+from mctool.app.code_places import CodePlaces, code_places
 from mctool.app.evaluate.signals import TreeBlocks, fuse
+from mctool.app.key_nets import KeyNets
 from mctool.core.errors import BudgetTooSmallError
 from mctool.core.timeline import IntArray
 from mctool.engine.assemble import TreeText, lay_out
@@ -41,12 +43,12 @@ class RawWindows:
     Args:
         tree: The tree.
         tokenizer: That of the base model.
-        rerank: Tells which of the functions of a window fits a question best; None where nothing can.
+        key_nets: Tell which of the functions of a window fits a question best; None without them.
     """
 
-    def __init__(self, tree: Tree, tokenizer: TextTokenizer, rerank: Rerank | None = None) -> None:
+    def __init__(self, tree: Tree, tokenizer: TextTokenizer, key_nets: KeyNets | None = None) -> None:
         self._tree, self._timeline = tree, tree.timeline
-        self._tokenizer, self._rerank = tokenizer, rerank
+        self._tokenizer, self._key_nets = tokenizer, key_nets
         names = [document.path for document in tree.documents]
         self._text = TreeText(tree.timeline, tree.tokens, names=names if len(names) > 1 else None)
         self._sizes = [(document.path, document.n_tokens) for document in tree.documents]
@@ -71,7 +73,11 @@ class RawWindows:
         if not len(ranks) or self.kind(question) != "code" or style_of(question) != "short":
             return None
         context = WorkingContext.showing(self._timeline, ranks)
-        return code_places(self._tree, context, np.zeros(len(context)), question, rerank=self._rerank)
+        scores = np.zeros(len(context))
+        if self._key_nets is None:
+            return code_places(self._tree, context, scores, question)
+        rerank = partial(self._key_nets.rerank, question)
+        return code_places(self._tree, context, scores, question, rerank=rerank)
 
     def fit(self, units: Iterable[IntArray], slots: int) -> tuple[list[int], IntArray]:
         """As :meth:`ids`, of the best units whose text, with names, marks and all else, takes at most ``slots``.

@@ -155,8 +155,8 @@ class _Run:
         self._minilm = load_minilm() if config.minilm and any("hybrid" in one.system for one in wanted) else None
         self._entrants = self._possible(wanted)
         looks = any(entrant.system in ("ask", "oracle") for entrant in self._entrants)
-        known = KeyNets.find(config.device)
-        self._key_nets, self._rerank = known if looks else None, known.reranker if known else None
+        self._rerankers = KeyNets.find(config.device)
+        self._key_nets = self._rerankers if looks else None
         self._trees = {
             name: draw_questions(samples, self._tokenizer.encode_with_offsets, config.draw)
             for name, samples in sets.items()
@@ -250,7 +250,7 @@ class _Run:
                 tree=tree,
                 model=self._config.model,
                 asked=one.asked,
-                windows=RawWindows(tree, self._tokenizer, self._rerank),
+                windows=RawWindows(tree, self._tokenizer, self._rerankers),
                 chunks=ChunkRankings(tree, self._minilm) if self._ranks_chunks() else None,
                 lenses=Lenses(tree, self._key_nets, self._listener.report),
                 answer_tokens=max(self._config.max_new_tokens, *map(len, golds)),

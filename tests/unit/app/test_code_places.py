@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mctool.app.code_places import (
-    FIT_NATS,
-    LENS_NATS,
-    WORD_NATS,
+    FIT_WEIGHT,
+    LENS_WEIGHT,
+    WORD_WEIGHT,
     CodePlaces,
     asks_for_place,
     code_places,
@@ -137,12 +137,12 @@ def test_names_lean_by_the_lens_and_by_the_question(tree):
     assert max(plain.values()) == 0.0
     first = tree.text(int(context.index[0]), int(context.index[0]) + 1)
     assert first.startswith("class Boata")
-    assert plain["0/boats.py:Boata"] == pytest.approx(-LENS_NATS * (scores[4] - scores[0]))
+    assert plain["0/boats.py:Boata"] == pytest.approx(-LENS_WEIGHT * (scores[4] - scores[0]))
     places = code_places(tree, context, scores, "Where does who sail home?", "Who sails home?")
     assert places.is_sought
     asked = places.leanings
     sail = "0/boats.py:Boata.sail_home"
-    assert asked[sail] - plain[sail] == pytest.approx(WORD_NATS * 2 / 3)  # sail, home, but not sail_home
+    assert asked[sail] - plain[sail] == pytest.approx(WORD_WEIGHT * 2 / 3)  # sail, home, but not sail_home
     assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
 
 
@@ -150,20 +150,38 @@ def test_of_several_names_that_may_be_meant_the_texts_are_read(tree):
     context, scores = working_context(tree, [0, 4])
     read = []
 
-    def rerank(question, functions):
-        read.append((question, dict(functions)))
+    def rerank(functions):
+        read.append(dict(functions))
         return {name: float(name == "0/boats.py:Boata") for name in functions}
 
     places = code_places(tree, context, scores, "Where is it?", "Where is the boat?", rerank)
     assert places.named("Boata.sail_home") == "0/boats.py:Boata.sail_home"
     assert not read, "there is nothing to choose"
-    assert max(places.leanings.values()) < FIT_NATS + places.leanings["0/boats.py:Boata"]
+    assert max(places.leanings.values()) < FIT_WEIGHT + places.leanings["0/boats.py:Boata"]
     assert places.named("") == "0/boats.py:Boata"
-    ((question, texts),) = read
-    assert question == "Where is the boat?"
+    (texts,) = read
     assert texts.keys() == places.leanings.keys()
     assert texts["0/boats.py:Boata"].strip() == CODE[: CODE.index("def dock_a")].strip()
     assert texts["0/boats.py:Boata.sail_home"].strip().endswith("return self.harbour")
+
+
+def test_of_several_of_one_name_the_one_that_is_shown_is_read(tiny_model_dir):
+    files = ModelFiles(tiny_model_dir.name, tiny_model_dir)
+    tokenizer = TextTokenizer.load(files)
+    text = "".join(f"def sail(ship):\n    return ship.harbour_{n}_\n\n\n" for n in range(20))
+    pack = Pack([TokenDocument("a.py", text, *tokenizer.encode_with_offsets(text))], [])
+    with packed_tree(pack, files.name, tokenizer) as tree:
+        for block in range(tree.timeline.total_blocks):
+            context, scores = working_context(tree, [block])
+            places = code_places(tree, context, scores, "Where?", rerank=lambda texts: texts)
+            (read,) = places.fits(places.leanings).values()
+            assert read.count("def ") == 1
+            start, (block_start,), (block_end,) = (
+                text.index(read),
+                *tree.char_ranges(np.array([block]), np.array([block + 1])),
+            )
+            assert start < block_end
+            assert block_start < start + len(read)
 
 
 @pytest.mark.parametrize(
