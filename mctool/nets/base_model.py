@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +28,6 @@ from mctool.nets.device import choose_device, choose_dtype
 from mctool.nets.llama_decoder import KeyValues, LlamaDecoder, make_decoder
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.startup import gc_paused
-from mctool.nets.token_tree import TokenTree
-
-TREE_TOKENS = 1024
-"""Tokens of continuations that are read in one pass, to bound the memory of their logits."""
 
 _SMALLER = "lower --w-max, use a smaller model, or --device cpu"
 
@@ -194,14 +190,9 @@ class BaseModel:
         cache: bool = False,
         past: Any = None,
         n_past: int = 0,
-        mask: Tensor | None = None,
     ) -> Any:
-        """One pass over slots [n, d] after ``n_past`` cached ones; logits of the last ``keep`` slots, of all if 0.
-
-        ``mask`` tells what each slot may see, shape [1, 1, n, n_past + n]; without one, all before it.
-        """
-        if mask is None:
-            mask = torch.ones(1, n_past + len(embeddings), dtype=torch.long)
+        """One pass over slots [n, d] after ``n_past`` cached ones; logits of the last ``keep`` slots, of all if 0."""
+        mask = torch.ones(1, n_past + len(embeddings), dtype=torch.long)
         with _out_of_memory():
             return self._model(
                 inputs_embeds=self._ready(embeddings)[None],
@@ -264,40 +255,16 @@ class Decoding:
         Returns:
             Nats, each at most 0, float32, shape [m].
         """
-        return self.log_likelihoods([target_ids])[0]
-
-    def log_likelihoods(self, continuations: Sequence[Tensor | npt.ArrayLike]) -> list[Float[Tensor, " m"]]:
-        """As :meth:`log_likelihood`, of several continuations; what they begin with in common is read once."""
-        targets = [_targets(ids) for ids in continuations]
-        # Where attention reaches back so far only, a mask over all that was read fits no layer.
-        most = 0 if getattr(self._base._model.config, "sliding_window", None) else TREE_TOKENS
-        found: list[Tensor] = []
-        for group in _groups(targets, most):
-            tree = TokenTree()
-            paths = [tree.add(ids[:-1].tolist()) for ids in group]
-            logits = self._read_aside(tree, is_path=len(group) == 1)
-            found += [
-                _gather_log_likelihood(torch.cat([self.logits[None], logits[path]]), ids)
-                for path, ids in zip(paths, group, strict=True)
-            ]
-        return found
-
-    def _read_aside(self, tree: TokenTree, *, is_path: bool) -> Float[Tensor, "n V"]:
-        """Logits after each token of a tree that follows what was read; nothing is kept of it."""
-        if not len(tree):
-            return self.logits.new_zeros(0, len(self.logits))
-        sees = tree.sees
-        steps = sees.sum(1) - 1
-        mask = None
-        if not is_path:
-            mask = torch.cat([torch.ones(len(tree), self._n_slots, dtype=torch.bool), sees], dim=1)[None, None]
-        with torch.inference_mode():
-            output = self._base._forward(
-                self._base.embed(tree.ids), self._next_position + steps.to(self._base.device), len(tree), cache=True,
-                past=_copy_cache(self._cache()), n_past=self._n_slots, mask=mask,
-            )  # fmt: skip
-        logits: Tensor = output.logits[0].float()
-        return logits
+        targets = _targets(target_ids)
+        logits = self.logits[None]
+        if len(targets) > 1:
+            embeddings = self._base.embed(targets[:-1])
+            with torch.inference_mode():
+                place = self._base._positions(embeddings, None, first=self._next_position)
+                past = _copy_cache(self._cache())
+                output = self._base._forward(embeddings, place, 0, cache=True, past=past, n_past=self._n_slots)
+            logits = torch.cat([logits, output.logits[0].float()])
+        return _gather_log_likelihood(logits, targets)
 
     def _fast_step(self, embedding: Tensor, decoder: LlamaDecoder) -> bool:
         """Append one slot, shape [d], without transformers; False when that cannot be done."""
@@ -348,18 +315,6 @@ def _targets(target_ids: Tensor | npt.ArrayLike) -> Tensor:
     if not len(targets):
         raise ValueError("a continuation of no tokens has no likelihood")
     return targets
-
-
-def _groups(targets: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
-    """Texts in groups of at most so many tokens, a longer one by itself."""
-    group: list[Tensor] = []
-    for ids in targets:
-        if group and sum(map(len, group)) + len(ids) > most:
-            yield group
-            group = []
-        group.append(ids)
-    if group:
-        yield group
 
 
 def _gather_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:

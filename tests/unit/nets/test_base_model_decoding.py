@@ -86,17 +86,6 @@ def test_log_likelihood_is_that_of_the_whole_and_changes_nothing(base, n_steps, 
     assert close(decoding.logits, logits_after(base, ids, place))
 
 
-@pytest.mark.parametrize("most", [1, 7, 512])
-def test_continuations_side_by_side_do_not_see_each_other(base, monkeypatch, most):
-    monkeypatch.setattr("mctool.nets.base_model.TREE_TOKENS", most)
-    decoding = base.prefill(base.embed(IDS[:30]), GAPS[:30])
-    texts = [[4], [5, 6, 7, 8], [9], [4, 4], [5, 6, 7], [5, 6, 9, 8, 8], [5, 6, 7, 8], IDS[30:].tolist()]
-    found = decoding.log_likelihoods(texts)
-    for ids, nats in zip(texts, found, strict=True):
-        assert close(nats, base.log_likelihood(base.embed(IDS[:30]), GAPS[:30], ids))
-    assert decoding.log_likelihoods([]) == []
-
-
 def test_nonsense_is_refused(base):
     decoding = base.prefill(base.embed(IDS))
     with pytest.raises(ValueError, match="no tokens"):
