@@ -19,7 +19,7 @@ from mctool.sources.names import is_code
 from mctool.tree import Tree
 from mctool.tree.terms import question_terms, terms
 
-LENS_WEIGHT, WORD_WEIGHT, FIT_WEIGHT = 8.0, 3.0, 20.0
+LENS_WEIGHT, WORD_WEIGHT, FIT_WEIGHT = 2.0, 1.0, 10.0
 """What the focus score of a function's best block, the share of the words of its name that are asked for, and how well
 its text fits the question count; chosen on lookups that no net was trained on."""
 
