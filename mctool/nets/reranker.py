@@ -53,7 +53,7 @@ class RerankerConfig:
 
     layers: int = 3
     rank: int = 32
-    text_pieces: int = 160
+    text_pieces: int = 256
     question_pieces: int = 60
 
     def __post_init__(self) -> None:

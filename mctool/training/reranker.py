@@ -52,6 +52,7 @@ class RerankerTraining:
         learning_rate: Highest rate of AdamW.
         shape: What a batch is made of.
         config: Shape of the net; of a key net with fewer layers all are added to.
+        text_pieces: Word pieces that are read of a text in training, where each costs the most.
         warmup: Part of the training until the highest rate.
         clip: Largest norm of a gradient.
         weight_decay: Of AdamW.
@@ -64,6 +65,7 @@ class RerankerTraining:
     learning_rate: float = 1e-3
     shape: RerankShape = field(default_factory=RerankShape)
     config: RerankerConfig = field(default_factory=RerankerConfig)
+    text_pieces: int = 160
     warmup: float = 0.05
     clip: float = 1.0
     weight_decay: float = 0.01
@@ -158,7 +160,8 @@ def fit_reranker(
     while (done := config.done(step, time.monotonic() - started)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rate_share(done, config.warmup)
-        loss, right = batch_loss(net, pieces, corpus.draw(config.shape, rng), log_scale.exp())
+        batch = corpus.draw(config.shape, rng)
+        loss, right = batch_loss(net, pieces, batch, config.text_pieces, log_scale.exp())
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(weights, config.clip)
@@ -175,11 +178,13 @@ def fit_reranker(
     net.eval()
 
 
-def batch_loss(net: RerankerNet, pieces: WordPieces, batch: RerankBatch, scale: Tensor) -> tuple[Tensor, float]:
+def batch_loss(
+    net: RerankerNet, pieces: WordPieces, batch: RerankBatch, text_pieces: int, scale: Tensor
+) -> tuple[Tensor, float]:
     """Cross entropy of the wanted texts in nats, and the share of the questions for which the right one fits best."""
     device = net.piece_weight.device
     questions = pieces.beginnings(batch.questions, net.config.question_pieces, asked=True)
-    texts = pieces.beginnings(batch.texts, net.config.text_pieces)
+    texts = pieces.beginnings(batch.texts, text_pieces)
     with torch.autocast(device.type, torch.bfloat16, enabled=choose_dtype("auto", device) is torch.bfloat16):
         fits = net(questions, texts, len(batch.questions), len(batch.texts)) * scale
     fits = fits.masked_fill(torch.as_tensor(batch.spared, device=device), -torch.inf)
