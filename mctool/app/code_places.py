@@ -163,16 +163,17 @@ def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mappi
     first, end = (int(bound[document]) for bound in (tree.timeline.first_block, tree.timeline.end_block))
     text = tree.text(first, min(int(blocks[-1]) + 1 + AFTER_BLOCKS, end))
     shown: dict[Owner, _Shown] = {}
+    end_of: dict[Owner, int] = {}
     for line in defined_lines(text, 0):
-        touched = blocks[(starts < line.end) & (ends > line.start)].tolist()
-        score = max((score_of[block] for block in touched), default=-math.inf)
-        for place, owner in enumerate(line.owners, 1):
+        end_of |= dict.fromkeys(line.owners, line.end)
+        touched = blocks[(starts < line.end) & (ends > line.start)].tolist() if line.end > starts[0] else []
+        for owner in line.owners if touched else ():
             one = shown.setdefault(owner, _Shown(owner.is_function, "", -math.inf, is_innermost=False))
-            one.text = text[owner.start : line.end]
-            one.score = max(one.score, score)
-            one.is_innermost |= bool(touched) and (owner.is_function or place == len(line.owners))
-    found = sorted(shown.items(), key=lambda pair: pair[1].score)
-    return {owner.name: one for owner, one in found if one.score > -math.inf}
+            one.score = max(one.score, *(score_of[block] for block in touched))
+            one.is_innermost |= owner.name in line.names
+    for owner, one in shown.items():
+        one.text = text[owner.start : end_of[owner]]
+    return {owner.name: one for owner, one in sorted(shown.items(), key=lambda pair: pair[1].score)}
 
 
 def asks_for_place(question: str) -> bool:

@@ -35,8 +35,8 @@ from mctool.training.gist_loss import Vocabulary, bag_loss, children_loss, norm_
 from mctool.training.gist_measure import GistMeasure, GistMetrics
 from mctool.training.gist_reader import COMMON_TOKENS, GistReader, GistWindows, continuation_loss, states_loss
 from mctool.training.gist_texts import GistTexts
-from mctool.training.keys_loop import rate_share
 from mctool.training.metrics import MetricsWriter
+from mctool.training.schedule import part_done, rate_share
 
 STATE_FILE = "state.safetensors"
 
@@ -79,11 +79,6 @@ class GistStage:
     def rate(self) -> float:
         """Highest learning rate."""
         return self.learning_rate or RATES[self.kind]
-
-    def done(self, steps: int, seconds: float) -> float:
-        """Part of the stage that is over after some steps, which took some time."""
-        by_steps = steps / self.steps if self.steps else 0.0
-        return max(by_steps, seconds / 60 / self.minutes if self.minutes else 0.0)
 
 
 @dataclass(frozen=True)
@@ -240,7 +235,7 @@ class GistTrainer:
             spent = time.monotonic() - begun
             progress.seconds += spent
             progress.stage_seconds += spent
-            if config.stages[progress.stage].done(progress.stage_step, progress.stage_seconds) >= 1:
+            if part_done(config.stages[progress.stage], progress.stage_step, progress.stage_seconds) >= 1:
                 progress.stage, progress.stage_step, progress.stage_seconds = progress.stage + 1, 0, 0.0
             now = time.monotonic() - started
             if now - measured >= 60 * config.measure_minutes:
@@ -265,7 +260,7 @@ class GistTrainer:
         progress, config = self._progress, self._config
         stage = config.stages[progress.stage]
         rng = np.random.default_rng([config.seed, progress.step])
-        rate = stage.rate * rate_share(stage.done(progress.stage_step, progress.stage_seconds), config.warmup)
+        rate = stage.rate * rate_share(part_done(stage, progress.stage_step, progress.stage_seconds), config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with self._autocast():

@@ -18,6 +18,7 @@ from mctool.nets.key_net import KeyNet
 from mctool.nets.key_pieces import WordPieces, batches
 from mctool.training.keys_data import BatchShape, KeyBatch, KeyCorpus
 from mctool.training.keys_loss import agree, contrast, imitate
+from mctool.training.schedule import part_done, rate_share
 
 Metrics = dict[str, Any]
 Report = Callable[[Metrics], None]
@@ -54,11 +55,6 @@ class KeyStage:
             raise UsageError(f"--learning-rate {self.learning_rate} is not positive")
         if min(self.contrast, self.imitate, self.agree) < 0 or not self.contrast + self.imitate + self.agree > 0:
             raise UsageError(f"weights {self.contrast}, {self.imitate}, {self.agree} of losses are not positive")
-
-    def done(self, steps: int, seconds: float) -> float:
-        """Part of the stage that is over after some steps, which took some time."""
-        by_steps = steps / self.steps if self.steps else 0.0
-        return max(by_steps, seconds / 60 / self.minutes if self.minutes else 0.0)
 
 
 @dataclass(frozen=True)
@@ -144,7 +140,7 @@ class KeyTrainer:
         started = saved = time.monotonic()
         step = 0
         net.train().requires_grad_(True)
-        while (done := stage.done(step, time.monotonic() - started)) < 1:
+        while (done := part_done(stage, step, time.monotonic() - started)) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = stage.learning_rate * rate_share(done, config.warmup)
             losses = self.losses(net, self._corpus.draw(stage.shape, rng), teacher)
@@ -182,8 +178,3 @@ class KeyTrainer:
             asked = self._pieces.question_runs(batch.questions)
             questions = net.vectors(batches(asked, BATCH_PIECES), len(batch.questions))
         return keys.float(), questions.float()
-
-
-def rate_share(done: float, warmup: float) -> float:
-    """The rate, as a share of the highest, when a part of the stage is over."""
-    return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)

@@ -24,9 +24,9 @@ from mctool.core.errors import UsageError
 from mctool.focus.entry_features import NAMES
 from mctool.focus.lens import FloatArray
 from mctool.nets.lens_net import LensNet, LensNetConfig
-from mctool.training.keys_loop import rate_share
 from mctool.training.lens_gain import gain_losses
 from mctool.training.lens_rows import LensRow, recall
+from mctool.training.schedule import part_done, rate_share
 
 RECALL_TOKENS = (128, 256, 512, 1024)
 _NEVER = -1e4
@@ -108,7 +108,7 @@ def train_lens_net(
     share = np.array([config.code_weight if row.any_block else 1.0 for row in rows])
     share /= share.sum()
     started, step = time.monotonic(), 0
-    while (done := _done(config, step, time.monotonic() - started)) < 1:
+    while (done := part_done(config, step, time.monotonic() - started)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rate_share(done, config.warmup)
         drawn = [rows[place] for place in rng.choice(len(rows), config.batch, p=share)]
@@ -180,8 +180,3 @@ def _fit_scale(net: LensNet, rows: Sequence[LensRow]) -> None:
     seen = np.concatenate([row.features for row in rows[:: max(len(rows) // 400, 1)]]).astype(np.float32)
     net.mean.copy_(torch.from_numpy(seen.mean(0)))
     net.spread.copy_(torch.from_numpy(seen.std(0) + 1e-3))
-
-
-def _done(config: LensTraining, step: int, seconds: float) -> float:
-    by_steps = step / config.steps if config.steps else 0.0
-    return max(by_steps, seconds / 60 / config.minutes if config.minutes else 0.0)

@@ -26,8 +26,8 @@ from mctool.nets.key_weights import load_key_net
 from mctool.nets.reranker import BATCH_PIECES, Reranker, RerankerConfig, RerankerNet, shown_function
 from mctool.nets.reranker_weights import RerankerCard, load_reranker, write_reranker
 from mctool.sources.corpus import Sample, in_dev_split, in_scorer_split
-from mctool.training.keys_loop import rate_share
 from mctool.training.reranker_data import FunctionCorpus, RerankBatch, RerankShape, Vectors
+from mctool.training.schedule import part_done, rate_share
 
 Metrics = dict[str, Any]
 
@@ -79,11 +79,6 @@ class RerankerTraining:
             raise UsageError(f"--learning-rate {self.learning_rate} is not positive")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed} is negative")
-
-    def done(self, steps: int, seconds: float) -> float:
-        """Part of the training that is over after some steps, which took some time."""
-        by_steps = steps / self.steps if self.steps else 0.0
-        return max(by_steps, seconds / 60 / self.minutes if self.minutes else 0.0)
 
 
 def train_reranker(
@@ -157,7 +152,7 @@ def fit_reranker(
     started = saved = time.monotonic()
     step = 0
     net.train()
-    while (done := config.done(step, time.monotonic() - started)) < 1:
+    while (done := part_done(config, step, time.monotonic() - started)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rate_share(done, config.warmup)
         batch = corpus.draw(config.shape, rng)
