@@ -13,7 +13,7 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import code_places, focus_config
+from mctool.app.code_places import code_places, focus_config, seeks_place
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
@@ -23,10 +23,10 @@ from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
 from mctool.core.timeline import IntArray
 from mctool.engine.prompt import Turn, after_turns, chosen_style, prompt_ids
-from mctool.engine.refocus import Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
+from mctool.engine.refocus import Closer, Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
-from mctool.focus.lens import FloatArray, UtilityLens
+from mctool.focus.lens import Aim, FloatArray, Lens, UtilityLens
 from mctool.focus.lexical_lens import shown_share
 from mctool.sources.names import matches, suffixes_of
 
@@ -66,6 +66,7 @@ class Asking:
         self._tokenizer = reader.text_nets.tokenizer
         self._style = chosen_style(question, config.style)
         self._names = [document.path for document in self._tree.documents]
+        self._fits: dict[str, float] = {}
         self._touched: dict[str, list[tuple[int, int]]] = {"expanded": [], "collapsed": [], "cited": []}
 
     def run(self) -> AskReport:
@@ -160,10 +161,17 @@ class Asking:
         return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
 
     @cached_property
-    def _focus_config(self) -> FocusConfig:
+    def _searched_names(self) -> list[str]:
         searched = self._searched()
-        names = self._names if searched is None else [self._names[place] for place in searched.tolist()]
-        return focus_config(self._config.focus, self._question, names)
+        return self._names if searched is None else [self._names[place] for place in searched.tolist()]
+
+    @cached_property
+    def _seeks_place(self) -> bool:
+        return seeks_place(self._question, self._searched_names)
+
+    @cached_property
+    def _focus_config(self) -> FocusConfig:
+        return focus_config(self._config.focus, self._question, self._searched_names)
 
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
@@ -171,10 +179,21 @@ class Asking:
         self._budget = entry_budget(config, self._prompt_tokens())
         context = initial_context(self._tree.timeline, config, self._budget)
         self._told(0, context, np.zeros(len(context)), None)
-        focus = refocus(context, lens, config, self._budget, self._on_step)
+        closer = self._closer(lens) if self._seeks_place else None
+        focus = refocus(context, lens, config, self._budget, self._on_step, closer)
         self._clock.focus += time.perf_counter() - started
         require_text(focus, config, self._prompt_tokens())
         return focus
+
+    def _closer(self, lens: UtilityLens) -> Closer:
+        """A function that makes the lens which has read the code of a working context."""
+
+        def closer(context: WorkingContext) -> Lens:
+            scores = lens.score(context, Aim(self._focus_config.focus_tokens))
+            places = code_places(self._tree, context, scores, self._question, self._sought, self._rerank)
+            return places.closer_lens(lens, self._tree.timeline) if places else lens
+
+        return closer
 
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
         self._touched["expanded"] += step.plan.expand
@@ -219,12 +238,20 @@ class Asking:
         if may_name:
             places = code_places(self._tree, context, scores, self._question, self._sought, self._rerank)
         window, reading_at = self._window(self._focus), time.perf_counter()
-        reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, self._refocus_on, places)
+        refocus_on = None if self._seeks_place else self._refocus_on  # a name needs no more text, however long it is
+        reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, refocus_on, places)
         self._told_reading(reading, len(window), reading_at)
         return reading
 
     def _rerank(self, functions: Mapping[str, str]) -> Mapping[str, float]:
-        return {} if self._lens_name == "lexical" else self._reader.lenses.rerank(self._asked, functions)
+        """How well functions fit the question; each is read once."""
+        if self._lens_name == "lexical":
+            return {}
+        started = time.perf_counter()
+        unread = {name: text for name, text in functions.items() if name not in self._fits}
+        self._fits |= self._reader.lenses.rerank(self._asked, unread) if unread else {}
+        self._ended("rerank", started, functions=len(unread))
+        return {name: self._fits[name] for name in functions if name in self._fits}
 
     def _told_reading(self, reading: Reading, n_read: int, started: float) -> None:
         """Tell of the two parts of what has just ended: up to the first token, and from there on."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
 
 from mctool.core.config import FocusConfig
+from mctool.core.timeline import Timeline
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import WorkingContext
-from mctool.focus.lens import FloatArray
+from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.sources.definitions import Owner, defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
@@ -26,6 +27,13 @@ its text fits the question count; chosen on lookups in packages that neither key
 PLACE_TOKENS, PLACE_SHARE = 256, 0.3
 """Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
 choose from mislead the reader less than more text does in other answers."""
+
+READ_FUNCTIONS = 12
+"""Functions whose text is read to narrow a window of code: those for which lens and words speak most."""
+
+CLOSENESS = 0.3
+"""A block of a function that a name is less likely to mean by x counts exp(-x * CLOSENESS) of what the lens finds it
+worth; chosen as the weights above."""
 
 AFTER_BLOCKS = 8
 """Blocks that are looked at after the last raw one of a document: a function that begins there is read on in."""
@@ -64,12 +72,14 @@ class CodePlaces:
         is_sought: Whether the question is known to ask for one of them.
         fits: Tells how well the text of each of some names fits the question, which takes a while; {} where nothing can
             tell.
+        blocks: The blocks of the window that show each.
     """
 
     leanings: Mapping[str, float]
     text: str
     is_sought: bool = False
     fits: Callable[[Collection[str]], Mapping[str, float]] = lambda _names: {}
+    blocks: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def named(self, answer: str) -> str | None:
         """The best of the names of which one is to stand in place of an answer; None where it is no name.
@@ -79,8 +89,29 @@ class CodePlaces:
         said but that code follows; none for anything else, which may be a value.
         """
         meant = self._meant(answer)
-        fits = self.fits(meant) if len(meant) > 1 else {}
-        return max(meant, key=lambda name: self.leanings[name] + FIT_WEIGHT * fits.get(name, 0.0), default=None)
+        if len(meant) > 1:
+            likely = self._likely(meant, self.fits(meant))
+            return max(likely, key=likely.__getitem__)
+        return next(iter(meant), None)
+
+    def closer_lens(self, lens: UtilityLens, timeline: Timeline) -> UtilityLens:
+        """The lens that is left when the functions have been read; the same one where nothing can read them."""
+        likeliest = sorted(self.leanings, key=self.leanings.__getitem__, reverse=True)[:READ_FUNCTIONS]
+        fits = self.fits(likeliest)
+        if not fits:
+            return lens
+        likely = self._likely(likeliest, fits)
+        best = max(likely.values())
+        utility = np.zeros_like(lens.utility)
+        for name, likelihood in likely.items():
+            ranks = timeline.rank(np.array([*self.blocks[name]]))
+            share = math.exp(CLOSENESS * (likelihood - best))
+            utility[ranks] = np.maximum(utility[ranks], share * lens.utility[ranks])
+        return UtilityLens(lens.name, timeline, utility)
+
+    def _likely(self, names: Iterable[str], fits: Mapping[str, float]) -> dict[str, float]:
+        """How likely each name is meant, by all that is known."""
+        return {name: self.leanings[name] + FIT_WEIGHT * fits.get(name, 0.0) for name in names}
 
     def _meant(self, answer: str) -> Collection[str]:
         said = _SPACE.sub(" ", answer).strip()
@@ -101,12 +132,14 @@ class _Shown:
     Attributes:
         is_function: It is no class.
         text: As far as it was read.
-        score: The best focus score of the blocks that are shown.
+        blocks: Those that are shown.
+        score: The best focus score of these.
         is_innermost: A line is shown that belongs to nothing inside of it, or it is a function.
     """
 
     is_function: bool
     text: str
+    blocks: set[int]
     score: float
     is_innermost: bool
 
@@ -153,7 +186,7 @@ def code_places(
     def fits(names: Collection[str]) -> Mapping[str, float]:
         return rerank({name: mine[name].text for name in names})
 
-    return CodePlaces(leanings, text, asks_for_place(question), fits)
+    return CodePlaces(leanings, text, asks_for_place(question), fits, {name: one.blocks for name, one in mine.items()})
 
 
 def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mapping[int, float]) -> dict[str, _Shown]:
@@ -168,7 +201,8 @@ def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mappi
         end_of |= dict.fromkeys(line.owners, line.end)
         touched = blocks[(starts < line.end) & (ends > line.start)].tolist() if line.end > starts[0] else []
         for owner in line.owners if touched else ():
-            one = shown.setdefault(owner, _Shown(owner.is_function, "", -math.inf, is_innermost=False))
+            one = shown.setdefault(owner, _Shown(owner.is_function, "", set(), -math.inf, is_innermost=False))
+            one.blocks.update(touched)
             one.score = max(one.score, *(score_of[block] for block in touched))
             one.is_innermost |= owner.name in line.names
     for owner, one in shown.items():
@@ -188,6 +222,16 @@ def _asked_kind(question: str) -> bool | None:
     return not kinds[-1].lower().startswith(("class", "struct", "interface")) if kinds else None
 
 
+def seeks_place(question: str, paths: Sequence[str]) -> bool:
+    """Whether a question asks where something is, and the documents that are searched are mostly code.
+
+    Args:
+        question: What is asked.
+        paths: Paths of the documents.
+    """
+    return 2 * sum(map(is_code, paths)) > len(paths) and asks_for_place(question)
+
+
 def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> FocusConfig:
     """The settings with which a question is looked into: where a place in code is sought, more text stays raw.
 
@@ -196,7 +240,7 @@ def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> Fo
         question: What is asked.
         paths: Paths of the documents that are searched.
     """
-    if 2 * sum(map(is_code, paths)) <= len(paths) or not asks_for_place(question):
+    if not seeks_place(question, paths):
         return config
     return replace(
         config,

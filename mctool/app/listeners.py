@@ -17,7 +17,7 @@ class Stage:
     """A part of answering a question that has just ended.
 
     Attributes:
-        name: ``load``, ``words``, ``lens``, ``refocus``, ``prefill`` or ``decode``.
+        name: ``load``, ``words``, ``lens``, ``rerank``, ``refocus``, ``prefill`` or ``decode``.
         started: ``time.perf_counter()`` when it began.
         seconds: How long it took.
         facts: What there is to say about it, by name.

@@ -47,6 +47,9 @@ class Focus:
 OnStep = Callable[[int, RefocusStep], None]
 """Told of each iteration, counted from 1."""
 
+Closer = Callable[[WorkingContext], Lens]
+"""Working context with all raw text that may be useful -> a lens that has read it, to narrow the window by."""
+
 
 def entry_budget(config: FocusConfig, prompt_tokens: int) -> int:
     """Tokens that entries may cost beside a prompt, with room for the names of documents and the marks of gaps.
@@ -91,7 +94,12 @@ def require_text(focus: Focus, config: FocusConfig, prompt_tokens: int) -> None:
 
 
 def refocus(
-    context: WorkingContext, lens: Lens, config: FocusConfig, budget: int, on_step: OnStep | None = None
+    context: WorkingContext,
+    lens: Lens,
+    config: FocusConfig,
+    budget: int,
+    on_step: OnStep | None = None,
+    closer: Closer | None = None,
 ) -> Focus:
     """Refocus a working context until the lens has nothing more to change or ``max_iterations`` is reached.
 
@@ -101,6 +109,7 @@ def refocus(
         config: The loop's settings.
         budget: Most that the entries may cost.
         on_step: Told of each iteration that changed something.
+        closer: Makes the lens that narrows the window; None for ``lens``. The entries at rest have scores of ``lens``.
     """
     aims = [Aim(min(config.focus_tokens, budget))]
     if config.narrow:
@@ -108,13 +117,16 @@ def refocus(
     allocator = FocusAllocator(config)
     steps: list[RefocusStep] = []
     iteration = 0
-    for aim in aims:
+    looking = lens
+    for number, aim in enumerate(aims):
         idle = 0
+        if number and closer is not None:
+            looking = closer(context)
         # A plan may be empty only because a node cools down, so rest means that many empty plans in a row.
         while idle <= config.cooldown and len(steps) < config.max_iterations:
             started = time.perf_counter()
             iteration += 1
-            scores = lens.score(context, aim)
+            scores = looking.score(context, aim)
             plan = allocator.plan(context, scores, budget, iteration)
             if plan.empty:
                 idle += 1
@@ -129,7 +141,7 @@ def refocus(
                 cost=context.cost,
                 seconds=time.perf_counter() - started,
             )
-            steps.append(RefocusStep(plan, context, lens.score(context, aim), record))
+            steps.append(RefocusStep(plan, context, looking.score(context, aim), record))
             if on_step is not None:
                 on_step(len(steps), steps[-1])
-    return Focus(context, lens.score(context, aims[-1]), steps)
+    return Focus(context, lens.score(context, aims[-1] if looking is lens else aims[0]), steps)

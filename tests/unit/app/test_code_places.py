@@ -7,6 +7,7 @@ import pytest
 from mctool.app.code_places import (
     FIT_WEIGHT,
     LENS_WEIGHT,
+    READ_FUNCTIONS,
     WORD_WEIGHT,
     CodePlaces,
     asks_for_place,
@@ -15,6 +16,7 @@ from mctool.app.code_places import (
 )
 from mctool.core.config import FocusConfig
 from mctool.focus import WorkingContext
+from mctool.focus.lens import UtilityLens
 from mctool.nets.model_store import ModelFiles
 from mctool.nets.tokenizer import TextTokenizer
 from mctool.sources.corpus import Pack, TokenDocument
@@ -204,6 +206,34 @@ def test_a_kind_that_is_not_shown_is_not_insisted_on(tree):
         context, scores = working_context(tree, [first])
         places = code_places(tree, context, scores, "Which class?")
         assert places is None or places.leanings
+
+
+def test_the_closer_lens_goes_by_what_was_read(tree):
+    n_code = int(tree.timeline.first_block[1])
+    context, scores = working_context(tree, np.arange(n_code))
+    lens = UtilityLens("lens", tree.timeline, np.linspace(0.5, 1, tree.timeline.total_blocks))
+    wanted, read = "0/boats.py:dock_b", []
+
+    def rerank(functions):
+        read.append(len(functions))
+        return {name: float(name == wanted) for name in functions}
+
+    places = code_places(tree, context, scores, "Where?", rerank=rerank)
+    # All lean alike, so that the wanted one is surely among those that are read.
+    even = replace(places, leanings=dict.fromkeys([wanted, *places.leanings], 0.0))
+    closer = even.closer_lens(lens, tree.timeline)
+    assert read == [READ_FUNCTIONS]
+    shown = tree.timeline.rank(np.array([*places.blocks[wanted]]))
+    assert closer.name == lens.name
+    assert np.array_equal(closer.utility[shown], lens.utility[shown])
+    assert (np.delete(closer.utility, shown) < 0.01).all(), "all others fit much worse"
+    assert closer.utility[n_code:].max() == 0.0, "prose was not read"
+
+
+def test_where_nothing_reads_functions_there_is_no_closer_lens(tree):
+    context, scores = working_context(tree, [0, 4])
+    lens = UtilityLens("lens", tree.timeline, np.ones(tree.timeline.total_blocks))
+    assert code_places(tree, context, scores, "Where?").closer_lens(lens, tree.timeline) is lens
 
 
 def test_prose_has_no_places(tree):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -90,6 +92,30 @@ def test_useful_blocks_are_raw_in_the_end_and_narrowing_keeps_the_best():
     assert wide.index[wide.lod == 0].tolist() == [10, 40, 41, 70]
     narrow = refocus(initial_context(timeline, ROOMY, 300), lens, ROOMY, 300).context
     assert narrow.index[narrow.lod == 0].tolist() == [10, 40, 41]
+
+
+def test_a_closer_lens_narrows_what_the_first_one_found():
+    timeline = Timeline.of_documents([(0, 3200)])
+    utility, closer_utility = np.zeros(100), np.zeros(100)
+    utility[[10, 11, 50, 51, 90]] = [1.0, 0.9, 0.8, 0.7, 0.6]
+    closer_utility[[51, 90]] = [0.9, 1.0]
+    lens = UtilityLens("lens", timeline, utility)
+    asked = []
+
+    def closer(context):
+        asked.append(context.index[context.lod == 0].tolist())
+        return UtilityLens("closer", timeline, closer_utility)
+
+    start = initial_context(timeline, ROOMY, 1000)
+    focus = refocus(start, lens, ROOMY, 1000, closer=closer)
+    assert asked == [[10, 11, 50, 51, 90]]
+    raw = focus.context.lod == 0
+    assert focus.context.index[raw].tolist() == [51, 90]
+    by_first, by_second = focus.scores[raw]
+    assert by_first > by_second > 0, "what is left is still scored by the first lens"
+    unread = refocus(start, lens, replace(ROOMY, narrow=False), 1000, closer=closer)
+    assert len(asked) == 1
+    assert raw_tokens(unread.context) == 160
 
 
 def test_a_budget_that_all_cannot_share_goes_to_the_best():
