@@ -52,6 +52,13 @@ PerTreeOption = Annotated[int, typer.Option(help="Most questions to one tree tha
 NoMiniLmOption = Annotated[
     bool, typer.Option("--no-minilm", help="Leave MiniLM out, which takes minutes where it is installed.")
 ]
+DocumentedOption = Annotated[
+    bool,
+    typer.Option(
+        "--documented",
+        help="Ask for functions by what their docstrings say, which stay in the text, instead of what the data asks.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all draws.")]
 
 evaluate = typer.Typer(help="Measure what mctool does, beside its baselines.", no_args_is_help=True)
@@ -89,6 +96,7 @@ def answers(
     window_gists: Annotated[
         int, typer.Option(metavar="N", help="Measure ask with up to N gists in its window, too.")
     ] = 0,
+    documented: DocumentedOption = False,
     plot: PlotOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
@@ -121,6 +129,7 @@ def answers(
         max_new_tokens=max_new_tokens,
         details=details,
         window_gists=window_gists,
+        documented=documented,
     )
     with progress_bar("answers", "a", quiet) as progress:
         result = evaluate_answers(config, Listener(progress, reporter(quiet))).to_json()
@@ -146,6 +155,7 @@ def focus(
         typer.Option("--walk", help="Ask one large tree by all lens keys, and by those that the walk reads, instead."),
     ] = False,
     no_minilm: NoMiniLmOption = False,
+    documented: DocumentedOption = False,
     plot: PlotOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
@@ -155,8 +165,8 @@ def focus(
 ) -> None:
     """Does the lens open the blocks that hold the answer? Recall of located answers, beside ordinary retrieval."""
     if walk:
-        if plot is not None or sets:
-            raise UsageError("--walk takes neither --plot nor --set", "leave them out")
+        if plot is not None or sets or documented:
+            raise UsageError("--walk takes neither --plot, --set nor --documented", "leave them out")
         measure_walk(_files(data, more), split, tree_tokens, questions, model, _seed(seed), as_json, quiet)
         return
     from mctool.app.evaluate.focus import FocusEvaluationConfig, evaluate_focus
@@ -176,6 +186,7 @@ def focus(
         model=model,
         minilm=not no_minilm,
         seed=_seed(seed),
+        documented=documented,
     )
     with progress_bar("questions", "q", quiet) as progress:
         result = evaluate_focus(config, Listener(progress, reporter(quiet))).to_json()

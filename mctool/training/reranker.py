@@ -199,9 +199,20 @@ def key_vectors(net: KeyNet, pieces: WordPieces) -> Vectors:
 
 
 def dev_figures(reranker: Reranker, corpus: FunctionCorpus, vectors: Vectors) -> dict[str, float]:
-    """Share of questions whose function fits best among the likest by keys, by the reranker and by keys."""
+    """Share of questions whose function fits best among the likest by keys, by the reranker and by keys.
+
+    Once with no docstrings, and once with those of all functions, where the first sentence of one is what is asked.
+    """
+    figures = {}
+    for documented in (False, True):
+        found = _firsts(reranker, corpus, vectors, documented)
+        figures |= {f"{name}{', documented' if documented else ''}": share for name, share in found.items()}
+    return figures
+
+
+def _firsts(reranker: Reranker, corpus: FunctionCorpus, vectors: Vectors, documented: bool) -> dict[str, float]:
     first, first_by_keys = [], []
-    for question, functions in corpus.lists(DEV_QUESTIONS, DEV_LENGTH, np.random.default_rng(0)):
+    for question, functions in corpus.lists(DEV_QUESTIONS, DEV_LENGTH, np.random.default_rng(0), documented):
         mine, *others = reranker(question, functions).values()
         first.append(mine > max(others))
         texts = [shown_function(name, text) for name, text in functions.items()]

@@ -1,7 +1,9 @@
 """Functions of packages and what is asked for them, to train the reranker on.
 
-Questions are those of the records and, where a function kept its docstring, the first sentence of it. No function is
-shown with its docstring, be it asked for or not: to have none would give away the one that is asked for.
+Questions are those of the records and, where a function kept its docstring, the first sentence of it. The functions
+that records ask for have lost theirs, so that to have none would give them away: beside them, no function is shown with
+its docstring. A net that never sees one does not know what it is worth, though; so in some batches only functions that
+have one are asked for, and each function keeps it or not, whether it is asked for or not.
 """
 
 from __future__ import annotations
@@ -39,11 +41,18 @@ class Function:
         name: As in ``path:Class.method``.
         text: Without the docstring of a function.
         question: What is asked for it; None where nothing is.
+        whole: With the docstring; None where it has none.
     """
 
     name: str
     text: str
     question: str | None
+    whole: str | None = None
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether it has a docstring, and something is asked for it."""
+        return self.question is not None and self.whole is not None
 
     def overlaps(self, other: Function) -> bool:
         """Whether one is part of the other, or they say the same: neither is wrong in place of the other."""
@@ -71,14 +80,25 @@ class RerankBatch:
 
 @dataclass(frozen=True)
 class RerankShape:
-    """What a batch is made of: questions, and functions that mislead to each."""
+    """What a batch is made of: questions, and functions that mislead to each.
+
+    Attributes:
+        questions: Number of questions.
+        misleading: Functions that mislead to each.
+        documented: Share of the batches in which functions may be shown with their docstrings.
+        kept: Share of the docstrings that are shown there.
+    """
 
     questions: int = 10
     misleading: int = 2
+    documented: float = 0.5
+    kept: float = 0.5
 
     def __post_init__(self) -> None:
         if self.questions < 1 or self.misleading < 0 or self.questions + self.misleading < 2:
             raise UsageError(f"a batch of {self.questions} questions and {self.misleading} misleading functions each")
+        if not (0 <= self.documented <= 1 and 0 <= self.kept <= 1):
+            raise UsageError(f"documented {self.documented} or kept {self.kept} is not in [0, 1]")
 
 
 class FunctionCorpus:
@@ -107,34 +127,42 @@ class FunctionCorpus:
         """Questions on one package, with the functions that they ask for and others that mislead."""
         number = int(rng.choice(len(self._packages), p=self._chances))
         functions, near = self._packages[number], self.near(number)
-        asked = [list(near)[place] for place in rng.permutation(len(near))[: shape.questions].tolist()]
+        documented = [place for place in near if functions[place].is_documented]
+        kept = shape.kept if documented and rng.random() < shape.documented else 0.0
+        choices = documented if kept else list(near)
+        asked = [choices[place] for place in rng.permutation(len(choices))[: shape.questions].tolist()]
         misleading = [_draw_near(near[one], rng) for one in asked for _ in range(shape.misleading) if any(near[one])]
         places = list(dict.fromkeys([*asked, *misleading]))
         shown = [functions[place] for place in places]
         return RerankBatch(
             [cast(str, functions[one].question) for one in asked],
-            [shown_function(one.name, one.text) for one in shown],
+            [shown_function(one.name, (rng.random() < kept and one.whole) or one.text) for one in shown],
             np.arange(len(asked)),
             np.array([[functions[a] is not one and functions[a].overlaps(one) for one in shown] for a in asked]),
         )
 
-    def lists(self, most: int, length: int, rng: np.random.Generator) -> list[tuple[str, dict[str, str]]]:
+    def lists(
+        self, most: int, length: int, rng: np.random.Generator, documented: bool = False
+    ) -> list[tuple[str, dict[str, str]]]:
         """Questions to measure on, each with the function that it asks for and then as many others, the likest.
 
         Args:
             most: Most questions.
             length: Functions to a question.
             rng: Draws the questions.
+            documented: Only functions that have a docstring are asked for, and all are shown with theirs.
 
         Returns:
-            Question, and text without docstring by name.
+            Question, and text by name, without docstrings unless ``documented``.
         """
         found = []
         for number, functions in enumerate(self._packages):
             for asked, (by_keys, _) in self.near(number).items():
                 one = functions[asked]
+                if documented and not one.is_documented:
+                    continue
                 listed = [one, *(functions[place] for place in by_keys if not one.overlaps(functions[place]))]
-                texts = {each.name: each.text for each in listed[:length]}
+                texts = {each.name: (documented and each.whole) or each.text for each in listed[:length]}
                 if len(texts) == length:
                     found.append((cast(str, one.question), texts))
         return [found[place] for place in rng.permutation(len(found))[:most].tolist()]
@@ -188,11 +216,11 @@ def _functions_in(document: SampleDocument, asked: Mapping[int | None, str]) -> 
         if len(text) < SHORTEST:
             continue
         start = owner.start + len(text) - len(text.lstrip())
-        question, mine = asked.get(start), told.get(start)
+        question, mine, whole = asked.get(start), told.get(start), None
         if mine is not None and mine.docstring[1] <= end:
-            text = _without(text, mine, owner.start)
+            text, whole = _without(text, mine, owner.start), text
             question = question or (mine.sentence if mine.is_question else None)
-        found.append(Function(f"{document.path}:{owner.name}", text, question))
+        found.append(Function(f"{document.path}:{owner.name}", text, question, whole))
     return found
 
 

@@ -51,6 +51,7 @@ class AnswerEvaluationConfig:
         max_new_tokens: Most tokens of an answer.
         details: File for every single answer, as JSON Lines; None for none.
         window_gists: Measure ``ask`` with up to so many gists in its window, too; 0 does not.
+        documented: Ask for functions that have kept their docstrings, in place of the questions of the data.
     """
 
     data: tuple[Path, ...] = ()
@@ -66,6 +67,7 @@ class AnswerEvaluationConfig:
     max_new_tokens: int = AskConfig.max_new_tokens
     details: Path | None = None
     window_gists: int = 0
+    documented: bool = False
 
     def __post_init__(self) -> None:
         if self.adapter is not None and not self.lora:
@@ -151,7 +153,7 @@ class _Run:
             for on in (True, False)
         }
         wanted = self._wanted()
-        sets = chosen_sets(config.data, config.sets)
+        sets = chosen_sets(config.data, config.sets, config.documented)
         self._minilm = load_minilm() if config.minilm and any("hybrid" in one.system for one in wanted) else None
         self._entrants = self._possible(wanted)
         looks = any(entrant.system in ("ask", "oracle") for entrant in self._entrants)

@@ -42,6 +42,7 @@ class FocusEvaluationConfig:
         model: Whose tokens are counted.
         minilm: Measure MiniLM too, where it is installed.
         seed: Seed of all draws.
+        documented: Ask for functions that have kept their docstrings, in place of the questions of the data.
     """
 
     data: tuple[Path, ...] = ()
@@ -54,6 +55,7 @@ class FocusEvaluationConfig:
     model: str = DEFAULT_MODEL
     minilm: bool = True
     seed: int = 0
+    documented: bool = False
 
     def __post_init__(self) -> None:
         require_split(self.split)
@@ -141,7 +143,7 @@ class _Run:
     def __init__(self, config: FocusEvaluationConfig, listener: Listener) -> None:
         self._config = config
         self._listener = listener
-        self._sets = chosen_sets(config.data, config.sets)
+        self._sets = chosen_sets(config.data, config.sets, config.documented)
         self._tokenizer = TextTokenizer.load(resolve_model(config.model, report=listener.report))
         self._minilm = load_minilm() if config.minilm else None
         self._key_nets = KeyNets.find("auto")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from mctool.app.evaluate.standard_library import SET_NAME, lookups
+from mctool.app.evaluate.lookups import documented_lookups
+from mctool.app.evaluate.standard_library import SET_NAME, lookups, packages
 from mctool.core.errors import UsageError
 from mctool.sources.corpus import Sample, asked_where, in_dev_split, read_sets
 
@@ -38,19 +39,22 @@ def asked_in(samples: Sequence[Sample], split: Split) -> list[Sample]:
     return asked_where(samples, lambda sample: split == "all" or in_dev_split(sample) == (split == "dev"))
 
 
-def chosen_sets(data: Sequence[Path], wanted: Sequence[str]) -> dict[str, list[Sample]]:
+def chosen_sets(data: Sequence[Path], wanted: Sequence[str], documented: bool = False) -> dict[str, list[Sample]]:
     """Records by set.
 
     Args:
         data: Data files; none for lookups in Python's standard library.
         wanted: Only sets whose name contains one of these; none for all.
+        documented: Ask for functions that have kept their docstrings instead, see
+            :func:`mctool.app.evaluate.lookups.documented_lookups`.
 
     Raises:
         SourceError: A data file cannot be read.
         UsageError: No set fits.
         MissingBackendError: What a data file needs, or the standard library's source code, is not here.
     """
-    sets = read_sets(data) if data else {SET_NAME: lookups()}
+    library = packages if documented else lookups
+    sets = read_sets(data) if data else {SET_NAME: library()}
     if not sets:
         raise UsageError(f"{', '.join(map(str, data))} holds no records", "give texts with questions, one JSON a line")
     chosen = {
@@ -60,6 +64,8 @@ def chosen_sets(data: Sequence[Path], wanted: Sequence[str]) -> dict[str, list[S
     }
     if not chosen:
         raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets)}")
+    if documented:
+        return {f"{name}, documented": documented_lookups(samples) for name, samples in chosen.items()}
     return chosen
 
 

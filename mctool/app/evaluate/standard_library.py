@@ -9,14 +9,12 @@ from __future__ import annotations
 import ast
 import sys
 import sysconfig
-from collections import Counter
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path, PurePath
 
+from mctool.app.evaluate.lookups import asked_once, worth_asking
 from mctool.core.errors import MissingBackendError
 from mctool.sources.corpus import Question, Sample, SampleDocument
-from mctool.sources.docstrings import documented
 
 SET_NAME = f"Python {sys.version_info.major}.{sys.version_info.minor} standard library"
 
@@ -30,9 +28,6 @@ MODULES = (
     "xml", "xmlrpc", "zipfile", "zoneinfo",
 )  # fmt: skip
 """Modules and packages of the standard library; those that this Python lacks are left out."""
-
-MIN_LINES, MAX_LINES = 4, 150
-"""Lines of the body of a function that is worth asking for."""
 
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -75,6 +70,11 @@ def docstrings() -> list[SampleDocument]:
     return documents
 
 
+def packages() -> list[Sample]:
+    """One sample for each module, without questions. Raises as :func:`modules`."""
+    return [Sample(module, documents) for module, documents in modules().items()]
+
+
 def lookups() -> list[Sample]:
     """One sample for each module, with questions from the docstrings of its functions.
 
@@ -85,17 +85,12 @@ def lookups() -> list[Sample]:
         parts = [_strip(document, number) for number, document in enumerate(documents)]
         questions = [question for _, asked in parts for question in asked]
         samples.append(Sample(module, [document for document, _ in parts], questions))
-    counts = Counter(question.text for sample in samples for question in sample.questions)
-    return [
-        replace(sample, questions=[question for question in sample.questions if counts[question.text] == 1])
-        for sample in samples
-    ]
+    return asked_once(samples)
 
 
 def _strip(document: SampleDocument, number: int) -> tuple[SampleDocument, list[Question]]:
     """A file without the docstrings that questions are made of, and these questions."""
-    asked = (one for one in documented(document.text) if one.is_question and MIN_LINES <= one.body_lines <= MAX_LINES)
-    found = sorted(asked, key=lambda one: one.docstring)
+    found = sorted(worth_asking(document.text), key=lambda one: one.docstring)
     removed = [0, *accumulate(end - start for start, end in (one.docstring for one in found))]
     cuts = [one.docstring for one in found]
 

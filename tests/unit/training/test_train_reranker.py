@@ -76,13 +76,34 @@ def test_questions_come_from_records_and_from_docstrings():
 def test_a_batch_is_of_one_package_and_what_is_asked_for_is_bare(corpus):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        batch = corpus.draw(RerankShape(questions=4, misleading=2), rng)
+        batch = corpus.draw(RerankShape(questions=4, misleading=2, documented=0.0), rng)
         assert len(batch.questions) == len(batch.wanted) == 4
         assert 4 <= len(batch.texts) <= 12
         assert len(set(batch.texts)) == len(batch.texts)
         assert batch.spared.shape == (4, len(batch.texts))
         assert not batch.spared.any()
-        assert all('"""' not in batch.texts[place] for place in batch.wanted)
+        assert all('"""' not in text for text in batch.texts)
+
+
+def test_some_batches_ask_for_documented_functions_which_may_show_it(corpus):
+    rng = np.random.default_rng(0)
+    shown = []
+    for _ in range(20):
+        batch = corpus.draw(RerankShape(questions=4, misleading=2, documented=1.0, kept=0.5), rng)
+        assert all(question.startswith("It is") for question in batch.questions)
+        shown += [question in batch.texts[place] for question, place in zip(batch.questions, batch.wanted, strict=True)]
+    assert 0.3 < np.mean(shown) < 0.7
+    whole = corpus.draw(RerankShape(questions=4, misleading=2, documented=1.0, kept=1.0), rng)
+    assert all(
+        f'"""{question}' in whole.texts[place] for question, place in zip(whole.questions, whole.wanted, strict=True)
+    )
+
+
+def test_documented_functions_are_listed_with_their_docstrings(corpus):
+    for question, functions in corpus.lists(99, 4, np.random.default_rng(0), documented=True):
+        wanted, *_ = functions.values()
+        assert question.startswith("It is")
+        assert f'"""{question}' in wanted
 
 
 def test_part_and_whole_are_not_held_against_each_other():
@@ -117,7 +138,8 @@ def test_it_learns_which_function_is_meant(tmp_path):
     first, last = (np.mean([line["loss"] for line in part]) for part in (lines[:10], lines[-10:]))
     assert last < 0.9 * first
     assert card.encoder == load_key_net(encoder)[2]
-    assert set(card.figures) == {"first of 16", "first of 16 by keys"}
+    names = {"first of 16", "first of 16 by keys"}
+    assert set(card.figures) == names | {f"{name}, documented" for name in names}
     assert card.figures["first of 16"] > 2 / 16, "more than by chance"
     assert json.loads((encoder / CARD_FILE).read_text())["figures"] == card.figures
     fits = load_reranker(encoder)("the letter in the storm", {"a.py:f": "ship_room", "a.py:g": "storm_letter"})
