@@ -190,7 +190,7 @@ class Asking:
 
         def closer(context: WorkingContext) -> Lens:
             scores = lens.score(context, Aim(self._focus_config.focus_tokens))
-            places = code_places(self._tree, context, scores, self._question, self._sought, self._rerank)
+            places = code_places(self._tree, context, scores, self._question, self._rerank)
             return places.closer_lens(lens, self._tree.timeline) if places else lens
 
         return closer
@@ -236,7 +236,7 @@ class Asking:
         evidence = self._evidence(hits)
         places = None
         if may_name:
-            places = code_places(self._tree, context, scores, self._question, self._sought, self._rerank)
+            places = code_places(self._tree, context, scores, self._question, self._rerank)
         window, reading_at = self._window(self._focus), time.perf_counter()
         refocus_on = None if self._seeks_place else self._refocus_on  # a name needs no more text, however long it is
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, refocus_on, places)

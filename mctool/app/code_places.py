@@ -18,22 +18,21 @@ from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.sources.definitions import Owner, defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
-from mctool.tree.terms import question_terms, terms
 
-LENS_WEIGHT, WORD_WEIGHT, FIT_WEIGHT = 2.0, 1.0, 20.0
-"""What the focus score of a function's best block, the share of the words of its name that are asked for, and how well
-its text fits the question count; chosen on lookups in packages that neither keys nor reranker were trained on."""
+FIT_WEIGHT = 30.0
+"""What counts how well the text of a function fits the question, beside the focus score of its best block; chosen on
+lookups in packages that neither keys nor reranker were trained on."""
 
 PLACE_TOKENS, PLACE_SHARE = 256, 0.3
 """Where a place in code is sought: raw tokens of a narrowed window, and the least utility of a block. More functions to
 choose from mislead the reader less than more text does in other answers."""
 
-READ_FUNCTIONS = 12
-"""Functions whose text is read to narrow a window of code: those for which lens and words speak most."""
+READ_FUNCTIONS = 16
+"""Functions whose text is read to narrow a window of code: those for which the lens speaks most."""
 
 CLOSENESS = 0.3
 """A block of a function that a name is less likely to mean by x counts exp(-x * CLOSENESS) of what the lens finds it
-worth; chosen as the weights above."""
+worth; chosen as the weight above."""
 
 AFTER_BLOCKS = 8
 """Blocks that are looked at after the last raw one of a document: a function that begins there is read on in."""
@@ -66,8 +65,8 @@ class CodePlaces:
     """Functions and classes of a window.
 
     Attributes:
-        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found and by its
-            words; at least one.
+        leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found: 0 for the
+            best; at least one.
         text: The raw text of the window.
         is_sought: Whether the question is known to ask for one of them.
         fits: Tells how well the text of each of some names fits the question, which takes a while; {} where nothing can
@@ -149,7 +148,6 @@ def code_places(
     context: WorkingContext,
     scores: FloatArray,
     question: str,
-    sought: str | None = None,
     rerank: Rerank = lambda _functions: {},
 ) -> CodePlaces | None:
     """The functions and classes to which the raw text of a working context belongs; None when there are none.
@@ -161,7 +159,6 @@ def code_places(
         context: The working context.
         scores: Focus score of each of its entries, shape [n].
         question: What is asked.
-        sought: The question with what was said before; None for the question alone.
         rerank: Reads functions.
     """
     is_raw = context.lod == 0
@@ -177,10 +174,8 @@ def code_places(
     kind = _asked_kind(question)
     of_kind = {name: one for name, one in shown.items() if one.is_function is kind}
     mine = of_kind or {name: one for name, one in shown.items() if one.is_innermost}
-    asked, top = set(question_terms(sought or question)), max(one.score for one in mine.values())
-    leanings = {
-        name: LENS_WEIGHT * (one.score - top) + WORD_WEIGHT * _asked_share(name, asked) for name, one in mine.items()
-    }
+    top = max(one.score for one in mine.values())
+    leanings = {name: one.score - top for name, one in mine.items()}
     text = "\n".join(tree.text(run.first_block, run.end_block) for run in runs)
 
     def fits(names: Collection[str]) -> Mapping[str, float]:
@@ -247,9 +242,3 @@ def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> Fo
         narrow_tokens=max(config.narrow_tokens, PLACE_TOKENS),
         narrow_share=min(config.narrow_share, PLACE_SHARE),
     )
-
-
-def _asked_share(name: str, asked: set[str]) -> float:
-    """Share of the words of a name, its last part, that are asked for."""
-    own = set(terms(name.rpartition(":")[2].rpartition(".")[2]))
-    return len(own & asked) / max(len(own), 1)

@@ -6,9 +6,7 @@ import pytest
 
 from mctool.app.code_places import (
     FIT_WEIGHT,
-    LENS_WEIGHT,
     READ_FUNCTIONS,
-    WORD_WEIGHT,
     CodePlaces,
     asks_for_place,
     code_places,
@@ -132,20 +130,16 @@ def working_context(tree, raw):
     return context, np.arange(len(context)) / 10
 
 
-def test_names_lean_by_the_lens_and_by_the_question(tree):
+def test_names_lean_by_the_lens(tree):
     context, scores = working_context(tree, [0, 4])
-    plain = code_places(tree, context, scores, "What is it?").leanings
-    assert {name.partition(":")[0] for name in plain} == {"0/boats.py"}
-    assert max(plain.values()) == 0.0
+    places = code_places(tree, context, scores, "Where is it?")
+    assert places.is_sought
+    leanings = places.leanings
+    assert {name.partition(":")[0] for name in leanings} == {"0/boats.py"}
+    assert max(leanings.values()) == 0.0
     first = tree.text(int(context.index[0]), int(context.index[0]) + 1)
     assert first.startswith("class Boata")
-    assert plain["0/boats.py:Boata"] == pytest.approx(-LENS_WEIGHT * (scores[4] - scores[0]))
-    places = code_places(tree, context, scores, "Where does who sail home?", "Who sails home?")
-    assert places.is_sought
-    asked = places.leanings
-    sail = "0/boats.py:Boata.sail_home"
-    assert asked[sail] - plain[sail] == pytest.approx(WORD_WEIGHT * 2 / 3)  # sail, home, but not sail_home
-    assert asked["0/boats.py:Boata"] == plain["0/boats.py:Boata"]
+    assert leanings["0/boats.py:Boata"] == pytest.approx(scores[0] - scores[4])
 
 
 def test_of_several_names_that_may_be_meant_the_texts_are_read(tree):
@@ -156,7 +150,7 @@ def test_of_several_names_that_may_be_meant_the_texts_are_read(tree):
         read.append(dict(functions))
         return {name: float(name == "0/boats.py:Boata") for name in functions}
 
-    places = code_places(tree, context, scores, "Where is it?", "Where is the boat?", rerank)
+    places = code_places(tree, context, scores, "Where is it?", rerank)
     assert places.named("Boata.sail_home") == "0/boats.py:Boata.sail_home"
     assert not read, "there is nothing to choose"
     assert max(places.leanings.values()) < FIT_WEIGHT + places.leanings["0/boats.py:Boata"]
@@ -239,4 +233,4 @@ def test_where_nothing_reads_functions_there_is_no_closer_lens(tree):
 def test_prose_has_no_places(tree):
     n_code = int(tree.timeline.first_block[1])
     context, scores = working_context(tree, np.arange(n_code, tree.timeline.total_blocks))
-    assert code_places(tree, context, scores, "Where does who sail home?", "Who sails home?") is None
+    assert code_places(tree, context, scores, "Who sails home?") is None
