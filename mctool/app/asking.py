@@ -13,7 +13,7 @@ import numpy as np
 
 from mctool.app.answer_nets import AnswerNets, Reading, reading_kind
 from mctool.app.citations import runs_by_text, runs_by_worth
-from mctool.app.code_places import code_places, focus_config, seeks_place
+from mctool.app.code_places import closer_look, code_places, focus_config, seeks_place
 from mctool.app.describe import describe_entries, describe_run
 from mctool.app.listeners import Listeners, Stage
 from mctool.app.resources import peak_rss_mb
@@ -23,10 +23,10 @@ from mctool.core.evidence import Evidence, TermHits
 from mctool.core.records import AskReport, AskSeconds, Citation, FocusReport, TreeSummary, Usage
 from mctool.core.timeline import IntArray
 from mctool.engine.prompt import Turn, after_turns, chosen_style, prompt_ids
-from mctool.engine.refocus import Closer, Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
+from mctool.engine.refocus import CloserLook, Focus, RefocusStep, entry_budget, initial_context, refocus, require_text
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import Plan, WorkingContext
-from mctool.focus.lens import Aim, FloatArray, Lens, UtilityLens
+from mctool.focus.lens import FloatArray, UtilityLens
 from mctool.focus.lexical_lens import shown_share
 from mctool.sources.names import matches, suffixes_of
 
@@ -161,17 +161,14 @@ class Asking:
         return sum(len(ids) for ids in prompt_ids(self._tokenizer, self._prompted, self._style))
 
     @cached_property
-    def _searched_names(self) -> list[str]:
-        searched = self._searched()
-        return self._names if searched is None else [self._names[place] for place in searched.tolist()]
-
-    @cached_property
     def _seeks_place(self) -> bool:
-        return seeks_place(self._question, self._searched_names)
+        searched = self._searched()
+        names = self._names if searched is None else [self._names[place] for place in searched.tolist()]
+        return seeks_place(self._question, names)
 
     @cached_property
     def _focus_config(self) -> FocusConfig:
-        return focus_config(self._config.focus, self._question, self._searched_names)
+        return focus_config(self._config.focus, self._seeks_place)
 
     def _first_focus(self, lens: UtilityLens) -> Focus:
         started = time.perf_counter()
@@ -179,21 +176,15 @@ class Asking:
         self._budget = entry_budget(config, self._prompt_tokens())
         context = initial_context(self._tree.timeline, config, self._budget)
         self._told(0, context, np.zeros(len(context)), None)
-        closer = self._closer(lens) if self._seeks_place else None
-        focus = refocus(context, lens, config, self._budget, self._on_step, closer)
+        focus = refocus(context, lens, config, self._budget, self._on_step, self._closer_look(lens))
         self._clock.focus += time.perf_counter() - started
         require_text(focus, config, self._prompt_tokens())
         return focus
 
-    def _closer(self, lens: UtilityLens) -> Closer:
-        """A function that makes the lens which has read the code of a working context."""
-
-        def closer(context: WorkingContext) -> Lens:
-            scores = lens.score(context, Aim(self._focus_config.focus_tokens))
-            places = code_places(self._tree, context, scores, self._question, self._rerank)
-            return places.closer_lens(lens, self._tree.timeline) if places else lens
-
-        return closer
+    def _closer_look(self, lens: UtilityLens) -> CloserLook | None:
+        if not self._seeks_place or lens.name == "lexical":
+            return None
+        return closer_look(self._tree, lens, self._question, self._rerank)
 
     def _on_step(self, iteration: int, step: RefocusStep) -> None:
         self._touched["expanded"] += step.plan.expand
@@ -238,7 +229,8 @@ class Asking:
         if may_name:
             places = code_places(self._tree, context, scores, self._question, self._rerank)
         window, reading_at = self._window(self._focus), time.perf_counter()
-        refocus_on = None if self._seeks_place else self._refocus_on  # a name needs no more text, however long it is
+        is_named = places is not None and places.is_sought  # a name needs no more text, however long it is
+        refocus_on = None if is_named else self._refocus_on
         reading = nets.answer(window, kind, config, evidence, self._listeners.on_text, refocus_on, places)
         self._told_reading(reading, len(window), reading_at)
         return reading
@@ -247,10 +239,10 @@ class Asking:
         """How well functions fit the question; each is read once."""
         if self._lens_name == "lexical":
             return {}
-        started = time.perf_counter()
-        unread = {name: text for name, text in functions.items() if name not in self._fits}
-        self._fits |= self._reader.lenses.rerank(self._asked, unread) if unread else {}
-        self._ended("rerank", started, functions=len(unread))
+        if unread := {name: text for name, text in functions.items() if name not in self._fits}:
+            started = time.perf_counter()
+            self._fits |= self._reader.lenses.rerank(self._asked, unread)
+            self._ended("rerank", started, functions=len(unread))
         return {name: self._fits[name] for name in functions if name in self._fits}
 
     def _told_reading(self, reading: Reading, n_read: int, started: float) -> None:
@@ -308,6 +300,7 @@ class Asking:
             self._focus_config,
             self._budget,
             lambda iteration, step: self._on_step(len(before.steps) + iteration, step),
+            self._closer_look(lens),
         )
         self._clock.focus += time.perf_counter() - started
         self._focus = replace(after, steps=before.steps + after.steps)

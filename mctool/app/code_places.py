@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 
 from mctool.core.config import FocusConfig
 from mctool.core.timeline import Timeline
+from mctool.engine.refocus import CloserLook
 from mctool.engine.runs import RawRun, raw_runs
 from mctool.focus import WorkingContext
-from mctool.focus.lens import FloatArray, UtilityLens
+from mctool.focus.lens import FloatArray, Lens, UtilityLens
 from mctool.sources.definitions import Owner, defined_lines
 from mctool.sources.names import is_code
 from mctool.tree import Tree
@@ -30,8 +31,8 @@ choose from mislead the reader less than more text does in other answers."""
 READ_FUNCTIONS = 16
 """Functions whose text is read to narrow a window of code: those for which the lens speaks most."""
 
-CLOSENESS = 0.3
-"""A block of a function that a name is less likely to mean by x counts exp(-x * CLOSENESS) of what the lens finds it
+CLOSENESS = 0.2
+"""A block of a function that is less likely to be meant by x counts exp(-x * CLOSENESS) of what the lens finds it
 worth; chosen as the weight above."""
 
 AFTER_BLOCKS = 8
@@ -68,17 +69,17 @@ class CodePlaces:
         leanings: How much each, named as in ``path:Class.method``, fits the question by what the lens found: 0 for the
             best; at least one.
         text: The raw text of the window.
+        blocks: Those of the window that show each.
         is_sought: Whether the question is known to ask for one of them.
         fits: Tells how well the text of each of some names fits the question, which takes a while; {} where nothing can
             tell.
-        blocks: The blocks of the window that show each.
     """
 
     leanings: Mapping[str, float]
     text: str
+    blocks: Mapping[str, Collection[int]]
     is_sought: bool = False
     fits: Callable[[Collection[str]], Mapping[str, float]] = lambda _names: {}
-    blocks: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def named(self, answer: str) -> str | None:
         """The best of the names of which one is to stand in place of an answer; None where it is no name.
@@ -94,18 +95,23 @@ class CodePlaces:
         return next(iter(meant), None)
 
     def closer_lens(self, lens: UtilityLens, timeline: Timeline) -> UtilityLens:
-        """The lens that is left when the functions have been read; the same one where nothing can read them."""
+        """The lens that is left when the functions have been read; the same one where nothing can read them.
+
+        What the functions that were not read show counts nothing; all else, as a constant of a module, what it did.
+        """
         likeliest = sorted(self.leanings, key=self.leanings.__getitem__, reverse=True)[:READ_FUNCTIONS]
         fits = self.fits(likeliest)
         if not fits:
             return lens
         likely = self._likely(likeliest, fits)
         best = max(likely.values())
-        utility = np.zeros_like(lens.utility)
+        ranks = {name: timeline.rank(np.array([*blocks])) for name, blocks in self.blocks.items()}
+        utility = lens.utility.copy()
+        utility[np.concatenate([*ranks.values()])] = 0.0
         for name, likelihood in likely.items():
-            ranks = timeline.rank(np.array([*self.blocks[name]]))
             share = math.exp(CLOSENESS * (likelihood - best))
-            utility[ranks] = np.maximum(utility[ranks], share * lens.utility[ranks])
+            mine = ranks[name]
+            utility[mine] = np.maximum(utility[mine], share * lens.utility[mine])
         return UtilityLens(lens.name, timeline, utility)
 
     def _likely(self, names: Iterable[str], fits: Mapping[str, float]) -> dict[str, float]:
@@ -181,7 +187,25 @@ def code_places(
     def fits(names: Collection[str]) -> Mapping[str, float]:
         return rerank({name: mine[name].text for name in names})
 
-    return CodePlaces(leanings, text, asks_for_place(question), fits, {name: one.blocks for name, one in mine.items()})
+    blocks = {name: one.blocks for name, one in mine.items()}
+    return CodePlaces(leanings, text, blocks, asks_for_place(question), fits)
+
+
+def closer_look(tree: Tree, lens: UtilityLens, question: str, rerank: Rerank) -> CloserLook:
+    """A function that makes the lens which has read the functions of a working context.
+
+    Args:
+        tree: What the working context is of.
+        lens: The lens that has not.
+        question: What is asked, for a place in code.
+        rerank: Reads functions.
+    """
+
+    def look(context: WorkingContext, scores: FloatArray) -> Lens:
+        places = code_places(tree, context, scores, question, rerank)
+        return places.closer_lens(lens, tree.timeline) if places else lens
+
+    return look
 
 
 def _shown_in(tree: Tree, document: int, runs: Iterable[RawRun], score_of: Mapping[int, float]) -> dict[str, _Shown]:
@@ -227,15 +251,9 @@ def seeks_place(question: str, paths: Sequence[str]) -> bool:
     return 2 * sum(map(is_code, paths)) > len(paths) and asks_for_place(question)
 
 
-def focus_config(config: FocusConfig, question: str, paths: Sequence[str]) -> FocusConfig:
-    """The settings with which a question is looked into: where a place in code is sought, more text stays raw.
-
-    Args:
-        config: The settings.
-        question: What is asked.
-        paths: Paths of the documents that are searched.
-    """
-    if not seeks_place(question, paths):
+def focus_config(config: FocusConfig, seeks_place: bool) -> FocusConfig:
+    """The settings with which a question is looked into: where a place in code is sought, more text stays raw."""
+    if not seeks_place:
         return config
     return replace(
         config,

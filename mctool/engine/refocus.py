@@ -47,8 +47,8 @@ class Focus:
 OnStep = Callable[[int, RefocusStep], None]
 """Told of each iteration, counted from 1."""
 
-Closer = Callable[[WorkingContext], Lens]
-"""Working context with all raw text that may be useful -> a lens that has read it, to narrow the window by."""
+CloserLook = Callable[[WorkingContext, FloatArray], Lens]
+"""Working context with all raw text that may be useful, and its scores -> a lens that has read it, to narrow it by."""
 
 
 def entry_budget(config: FocusConfig, prompt_tokens: int) -> int:
@@ -99,7 +99,7 @@ def refocus(
     config: FocusConfig,
     budget: int,
     on_step: OnStep | None = None,
-    closer: Closer | None = None,
+    closer_look: CloserLook | None = None,
 ) -> Focus:
     """Refocus a working context until the lens has nothing more to change or ``max_iterations`` is reached.
 
@@ -109,7 +109,7 @@ def refocus(
         config: The loop's settings.
         budget: Most that the entries may cost.
         on_step: Told of each iteration that changed something.
-        closer: Makes the lens that narrows the window; None for ``lens``. The entries at rest have scores of ``lens``.
+        closer_look: Makes the lens that narrows the window; None for ``lens``.
     """
     aims = [Aim(min(config.focus_tokens, budget))]
     if config.narrow:
@@ -117,16 +117,15 @@ def refocus(
     allocator = FocusAllocator(config)
     steps: list[RefocusStep] = []
     iteration = 0
-    looking = lens
     for number, aim in enumerate(aims):
         idle = 0
-        if number and closer is not None:
-            looking = closer(context)
+        if number and closer_look is not None and len(steps) < config.max_iterations:
+            lens = closer_look(context, lens.score(context, aims[0]))
         # A plan may be empty only because a node cools down, so rest means that many empty plans in a row.
         while idle <= config.cooldown and len(steps) < config.max_iterations:
             started = time.perf_counter()
             iteration += 1
-            scores = looking.score(context, aim)
+            scores = lens.score(context, aim)
             plan = allocator.plan(context, scores, budget, iteration)
             if plan.empty:
                 idle += 1
@@ -141,7 +140,7 @@ def refocus(
                 cost=context.cost,
                 seconds=time.perf_counter() - started,
             )
-            steps.append(RefocusStep(plan, context, looking.score(context, aim), record))
+            steps.append(RefocusStep(plan, context, lens.score(context, aim), record))
             if on_step is not None:
                 on_step(len(steps), steps[-1])
-    return Focus(context, lens.score(context, aims[-1] if looking is lens else aims[0]), steps)
+    return Focus(context, lens.score(context, aims[-1]), steps)

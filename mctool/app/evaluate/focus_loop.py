@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from statistics import median
 
 import numpy as np
 
-from mctool.app.code_places import focus_config
+from mctool.app.code_places import closer_look, focus_config, seeks_place
 from mctool.app.key_nets import KeyNets
 from mctool.app.lenses import Lenses
 from mctool.core.blocks import TOP_LOD
@@ -132,7 +133,8 @@ class LoopMeter:
             self._walked.append(self._walk(tree, lenses, index, question, answer))
 
     def _walk(self, tree: Tree, lenses: Lenses, index: LexicalIndex, question: Question, answer: IntArray) -> _Walked:
-        config = focus_config(self._config, question.text, [document.path for document in tree.documents])
+        is_place = seeks_place(question.text, [document.path for document in tree.documents])
+        config = focus_config(self._config, is_place)
         started = time.perf_counter()
         hits = index.hits(question.text)
         lens = lenses.choose("hybrid", question.text, hits)
@@ -141,7 +143,10 @@ class LoopMeter:
         n_prompt = sum(len(ids) for ids in prompt_ids(self._tokenizer, question.text, style))
         budget = entry_budget(config, n_prompt)
         start = initial_context(tree.timeline, config, budget)
-        focus = refocus(start, lens, config, budget)
+        look = None
+        if is_place and lens.name != "lexical":
+            look = closer_look(tree, lens, question.text, partial(lenses.rerank, question.text))
+        focus = refocus(start, lens, config, budget, closer_look=look)
         is_raw = focus.context.lod == 0
         seen = np.isin(answer, tree.timeline.rank(focus.context.index[is_raw]))
         n_wide, wide_iteration, wide_loop = _time_wide(start, lens, config)

@@ -64,9 +64,13 @@ def chosen_sets(data: Sequence[Path], wanted: Sequence[str], documented: bool = 
     }
     if not chosen:
         raise UsageError(f"--set {', '.join(wanted)} fits no set", f"there are: {'; '.join(sets)}")
-    if documented:
-        return {f"{name}, documented": documented_lookups(samples) for name, samples in chosen.items()}
-    return chosen
+    if not documented:
+        return chosen
+    asking = {f"{name}, documented": documented_lookups(samples) for name, samples in chosen.items()}
+    asking = {name: samples for name, samples in asking.items() if any(sample.questions for sample in samples)}
+    if not asking:
+        raise UsageError("--documented: no function in the data has kept its docstring", "give data with Python code")
+    return asking
 
 
 def load_minilm() -> MiniLM | None:

@@ -11,6 +11,7 @@ from mctool.app.code_places import (
     asks_for_place,
     code_places,
     focus_config,
+    seeks_place,
 )
 from mctool.core.config import FocusConfig
 from mctool.focus import WorkingContext
@@ -22,7 +23,7 @@ from mctool.training.packed_tree import packed_tree
 
 NAMES = ("src/a.py:Ship.sail", "src/a.py:dock", "src/a.py:Boat.sail")
 PLACES = CodePlaces(
-    {name: n for n, name in enumerate(NAMES)}, "def sail(self):\n    return  self.knots\n\ndef dock(): ..."
+    {name: n for n, name in enumerate(NAMES)}, "def sail(self):\n    return  self.knots\n\ndef dock(): ...", {}
 )
 
 
@@ -54,7 +55,7 @@ def test_what_is_named_where_a_place_is_sought(answer, name):
 
 @pytest.mark.parametrize("literal", ["47", "-0.5", "'a b'", "None", "true"])
 def test_a_literal_that_is_shown_stays(literal):
-    places = CodePlaces({NAMES[0]: 0.0}, f"def sail(self, knots={literal}):", is_sought=True)
+    places = CodePlaces({NAMES[0]: 0.0}, f"def sail(self, knots={literal}):", {}, is_sought=True)
     assert places.named(literal) is None
     assert replace(places, text="").named(literal) == NAMES[0]
 
@@ -89,7 +90,7 @@ def test_what_asks_for_a_place(question, is_place):
 
 
 @pytest.mark.parametrize(
-    ("question", "paths", "is_wider"),
+    ("question", "paths", "is_sought"),
     [
         ("Counts boats.", ["a.py"], True),
         ("Counts boats.", ["a.py", "a.md"], False),
@@ -97,12 +98,17 @@ def test_what_asks_for_a_place(question, is_place):
         ("How many boats are there?", ["a.py"], False),
     ],
 )
-def test_more_is_shown_where_a_place_in_code_is_sought(question, paths, is_wider):
-    shown = focus_config(FocusConfig(), question, paths)
-    assert (shown.narrow_tokens > FocusConfig.narrow_tokens) is (shown.narrow_share < FocusConfig.narrow_share)
-    assert (shown != FocusConfig()) is is_wider
+def test_a_place_is_sought_in_documents_that_are_mostly_code(question, paths, is_sought):
+    assert seeks_place(question, paths) is is_sought
+
+
+def test_more_is_shown_where_a_place_in_code_is_sought():
+    shown = focus_config(FocusConfig(), seeks_place=True)
+    assert shown.narrow_tokens > FocusConfig.narrow_tokens
+    assert shown.narrow_share < FocusConfig.narrow_share
     roomy = FocusConfig(narrow_tokens=1000, narrow_share=0.1)
-    assert focus_config(roomy, question, paths) == roomy
+    assert focus_config(roomy, seeks_place=True) == roomy
+    assert focus_config(FocusConfig(), seeks_place=False) == FocusConfig()
 
 
 CODE = "".join(
@@ -220,8 +226,9 @@ def test_the_closer_lens_goes_by_what_was_read(tree):
     shown = tree.timeline.rank(np.array([*places.blocks[wanted]]))
     assert closer.name == lens.name
     assert np.array_equal(closer.utility[shown], lens.utility[shown])
-    assert (np.delete(closer.utility, shown) < 0.01).all(), "all others fit much worse"
-    assert closer.utility[n_code:].max() == 0.0, "prose was not read"
+    others = np.setdiff1d(np.arange(n_code), shown)
+    assert (closer.utility[others] < 0.01).all(), "all others fit much worse"
+    assert np.array_equal(closer.utility[n_code:], lens.utility[n_code:]), "what is no function counts as before"
 
 
 def test_where_nothing_reads_functions_there_is_no_closer_lens(tree):
