@@ -132,7 +132,7 @@ class Asking:
 
     def _load_lens(self) -> None:
         started = time.perf_counter()
-        self._reader.lenses.load(self._config.lens)
+        self._reader.lenses.load(self._config.lens, rerank=self._seeks_place)
         self._clock.load += self._ended("load", started)
 
     def _lens(self, text: str, hits: list[TermHits]) -> UtilityLens:

@@ -78,6 +78,10 @@ class KeyNets:
         """Load the nets unless they are here, but for the reranker, which few questions need."""
         _ = self._encoder, self.scorer
 
+    def load_reranker(self) -> None:
+        """Load the reranker, if there is one; raises as :meth:`rerank`."""
+        _ = self._reranker
+
     @property
     def fingerprint(self) -> str:
         """See ``KeyBuilder``."""

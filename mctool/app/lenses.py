@@ -55,10 +55,15 @@ class Lenses:
         self._walks = tree.timeline.total_blocks > flat_blocks
         self._last: tuple[_Asked, KeyScores] | None = None
 
-    def load(self, name: LensName) -> None:
-        """Load what the first lens of a name needs, which else is loaded with it; raises as :meth:`choose`."""
-        if name != "lexical":
-            _ = self._keys
+    def load(self, name: LensName, *, rerank: bool = False) -> None:
+        """Load what the first lens of a name needs, which else is loaded with it; raises as :meth:`choose`.
+
+        Args:
+            name: The lens.
+            rerank: Load the reranker, too, see :meth:`rerank`.
+        """
+        if name != "lexical" and self._keys is not None and self._nets is not None and rerank:
+            self._nets.load_reranker()
 
     def choose(
         self, name: LensName, question: str, hits: Sequence[TermHits], documents: IntArray | None = None

@@ -87,6 +87,39 @@ def test_the_function_that_the_reranker_prefers_is_named(weights, plain, run_cli
     assert run_cli(*question, "--lens", "lexical").code == 0
 
 
+def test_the_window_narrows_to_the_function_that_the_reranker_prefers(weights, plain, run_cli, monkeypatch):
+    (plain / "diary.txt").unlink()
+    names = [f"moor_{number}" for number in range(12)]
+    bodies = {
+        name: f"def {name}(ship):\n    return ship.harbour_of_the_storm({name!r}, 'letter')\n\n\n" for name in names
+    }
+    (plain / "boats.py").write_text("".join(bodies.values()))
+    write_tiny_reranker(weights)
+    assert run_cli("ingest", ".").code == 0
+    question = ("ask", "Where is the ship moored in the storm?", "--no-answer", "--json")
+    read = []
+
+    def prefer(preferred):
+        def fits(_self, _question, functions):
+            read.extend(functions)
+            return {name: float(name == f"boats.py:{preferred}") for name in functions}
+
+        monkeypatch.setattr("mctool.nets.reranker.Reranker.__call__", fits)
+
+    for preferred in ("moor_2", "moor_9"):
+        read.clear()
+        prefer(preferred)
+        (cited, *_) = run_cli(*question).json["citations"]
+        assert len(set(read)) == len(read) == len(names)
+        text = "".join(bodies.values())
+        assert cited["start_char"] <= text.index(f"def {preferred}(") + len(bodies[preferred]) - 4
+        assert cited["end_char"] > text.index(f"def {preferred}(")
+        assert cited["end_char"] - cited["start_char"] < len(text) / 3
+    read.clear()
+    assert run_cli(*question, "--lens", "lexical").json["citations"]
+    assert not read
+
+
 def test_inspect_takes_a_lens_too(weights, plain, run_cli):
     assert run_cli("ingest", ".").code == 0
     for lens in ("hybrid", "learned", "lexical"):
