@@ -1,8 +1,12 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from tiny_keys import write_tiny_key_encoder
 
+import mctool.weights
 from mctool.core.errors import MismatchError
 from mctool.nets.key_pieces import WordPieces
 from mctool.nets.key_weights import load_key_net
@@ -127,3 +131,16 @@ def test_one_of_another_shape_is_refused(net, folder):
 def test_a_shape_without_anything_is_refused(field):
     with pytest.raises(MismatchError, match=f"{field} 0"):
         RerankerConfig(**{field: 0})
+
+
+def test_the_packaged_reranker_knows_what_docstrings_are_worth():
+    folder = Path(mctool.weights.__path__[0]) / "lens"
+    assert json.loads((folder / CARD_FILE).read_text())["figures"]
+    body = "    for line in lines:\n        found.append(table[line.strip()])\n    return found\n"
+    told = '    """Decode what was escaped for a mail."""\n'
+    other = '    """Tell how long the longest line is."""\n'
+    fits = load_reranker(folder)(
+        "Where are the escapes of mails undone?",
+        {name: f"def run(lines):\n{docstring}{body}" for name, docstring in (("a", told), ("b", ""), ("c", other))},
+    )
+    assert fits["a"] > fits["b"] > fits["c"]
