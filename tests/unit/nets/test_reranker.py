@@ -143,4 +143,4 @@ def test_the_packaged_reranker_knows_what_docstrings_are_worth():
         "Where are the escapes of mails undone?",
         {name: f"def run(lines):\n{docstring}{body}" for name, docstring in (("a", told), ("b", ""), ("c", other))},
     )
-    assert fits["a"] > fits["b"] > fits["c"]
+    assert fits["a"] > fits["b"] + 0.05 > fits["c"], "a net that has never seen docstrings takes them for a flaw"
