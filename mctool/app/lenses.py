@@ -62,7 +62,10 @@ class Lenses:
             name: The lens.
             rerank: Load the reranker, too, see :meth:`rerank`.
         """
-        if name != "lexical" and self._keys is not None and self._nets is not None and rerank:
+        if name == "lexical":
+            return
+        has_keys = self._keys is not None
+        if rerank and has_keys and self._nets is not None:
             self._nets.load_reranker()
 
     def choose(

@@ -127,9 +127,9 @@ class FunctionCorpus:
         """Questions on one package, with the functions that they ask for and others that mislead."""
         number = int(rng.choice(len(self._packages), p=self._chances))
         functions, near = self._packages[number], self.near(number)
-        documented = [place for place in near if functions[place].is_documented]
-        kept = shape.kept if documented and rng.random() < shape.documented else 0.0
-        choices = documented if kept else list(near)
+        with_docstring = [place for place in near if functions[place].is_documented]
+        kept = shape.kept if with_docstring and rng.random() < shape.documented else 0.0
+        choices = with_docstring if kept else list(near)
         asked = [choices[place] for place in rng.permutation(len(choices))[: shape.questions].tolist()]
         misleading = [_draw_near(near[one], rng) for one in asked for _ in range(shape.misleading) if any(near[one])]
         places = list(dict.fromkeys([*asked, *misleading]))
